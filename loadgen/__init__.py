@@ -1,0 +1,1 @@
+"""A token-aware load generator for LLM servers."""

@@ -1,0 +1,1 @@
+"""Kubernetes objects that put the collector, the rules and the dashboards beside a deployment."""

@@ -1,0 +1,1 @@
+"""Objectives, and the Prometheus rules and Alertmanager configuration that follow from them."""

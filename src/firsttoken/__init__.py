@@ -1,0 +1,1 @@
+"""Observability and service-level objectives for LLM serving."""

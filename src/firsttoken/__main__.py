@@ -1,0 +1,5 @@
+"""``python -m firsttoken``."""
+
+from firsttoken.cli import main
+
+main()

@@ -1,0 +1,83 @@
+"""The ``firsttoken`` command: one sub-command a part, each imported when it is chosen."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+from importlib import metadata
+
+import click
+
+from firsttoken.errors import FirstTokenError
+
+__all__ = ["firsttoken", "main"]
+
+# Sub-command -> where it is defined.  Importing only the chosen one keeps the sidecar small.
+COMMANDS = {
+    "alertmanager": "firsttoken.rules.commands:alertmanager",
+    "collect": "firsttoken.collector.commands:collect",
+    "dashboards": "firsttoken.dashboards.commands:dashboards",
+    "load": "firsttoken.loadgen.commands:load",
+    "manifests": "firsttoken.manifests.commands:manifests",
+    "profiles": "firsttoken.exporters.commands:profiles",
+    "rules": "firsttoken.rules.commands:rules",
+    "simulate": "firsttoken.simulate.commands:simulate",
+    "validate": "firsttoken.validate.commands:validate",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a sub-command only when it is run or listed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *COMMANDS})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  firsttoken simulate --listen 127.0.0.1:8000
+  firsttoken validate --target http://127.0.0.1:8000 --slo slo.yaml --out out
+  firsttoken rules generate slo.yaml
+
+\b
+Exit codes: 0 done, and every check passed; 1 an objective missed or a check failed;
+2 a wrong argument or file; 3 could not be judged.
+
+\b
+Shell completion (bash_source, zsh_source or fish_source):
+  eval "$(_FIRSTTOKEN_COMPLETE=bash_source firsttoken)"
+""",
+)
+@click.version_option(metadata.version("firsttoken"), prog_name="firsttoken")
+@click.option("-v", "--verbose", count=True, help="Say more on stderr; twice: debug messages.")
+def firsttoken(verbose: int) -> None:
+    """Observability and service-level objectives for LLM serving."""
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbose, 2)]
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command and leave the process with its exit code."""
+    try:
+        code = firsttoken.main(args=arguments, standalone_mode=False)
+    except click.ClickException as exc:
+        exc.show()
+        sys.exit(exc.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("firsttoken: interrupted", err=True)
+        sys.exit(130)
+    except FirstTokenError as exc:
+        for line in str(exc).splitlines():
+            click.echo(f"firsttoken: {line}", err=True)
+        sys.exit(exc.exit_code)
+    sys.exit(code if isinstance(code, int) else 0)
