@@ -1,0 +1,179 @@
+"""PromQL expressions built from catalogue entries, so that no metric name is typed by hand.
+
+All functions return text.  A ``Scope`` says in which vocabulary, with which matchers and kept apart
+by which attributes an expression is built.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Literal
+
+from firsttoken.catalogue import Instrument, Metric
+from firsttoken.vocabulary import SEMCONV, Vocabulary
+
+__all__ = [
+    "Matcher",
+    "Scope",
+    "bucket_rate",
+    "count_rate",
+    "divide",
+    "gauge",
+    "le_matcher",
+    "mean",
+    "quantile",
+    "quote",
+    "rate",
+    "selector",
+    "sum_rate",
+]
+
+Operator = Literal["=", "!=", "=~", "!~"]
+Aggregation = Literal["sum", "avg", "max", "min", "count"]
+
+
+def quote(text: str) -> str:
+    """A PromQL string literal."""
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """A label matcher; ``name`` is an attribute's name, or a label's (``job``, ``instance``)."""
+
+    name: str
+    value: str
+    operator: Operator = "="
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which series are read (``where``) and what stays apart (``by``, attributes or labels)."""
+
+    where: tuple[Matcher, ...] = ()
+    by: tuple[str, ...] = ()
+    vocabulary: Vocabulary = SEMCONV
+    extra: str = ""
+    """Matchers written out, such as a dashboard's ``job=~"$job"``; put after ``where``."""
+
+    def matching(self, *matchers: Matcher) -> "Scope":
+        """The same scope with more matchers."""
+        return replace(self, where=(*self.where, *matchers))
+
+    def kept(self, *by: str) -> "Scope":
+        """The same scope kept apart by other attributes."""
+        return replace(self, by=by)
+
+    def grouping(self, *more: str) -> str:
+        """``by (a, b) `` with ``more`` labels first; empty when nothing is kept apart."""
+        labels = [*more, *(self.vocabulary.label(name) for name in self.by)]
+        return f" by ({', '.join(dict.fromkeys(labels))})" if labels else ""
+
+
+def le_matcher(bound: Decimal) -> str:
+    """The matcher of a bucket bound in each spelling that exporters and Prometheus 2 and 3 use.
+
+    Whole numbers come as ``1`` and ``1.0``; Python and Go write one million and more with an
+    exponent, and so does this.
+    """
+    plain = format(bound.normalize(), "f")
+    if "." in plain:
+        return f'le="{plain}"'
+    if abs(bound) >= 1_000_000:
+        exponent = f"{bound.normalize():e}"
+        mantissa, _, power = exponent.partition("e")
+        return f'le=~"{re.escape(mantissa)}e[+]0?{int(power)}|{plain}([.]0)?"'
+    return f'le=~"{plain}([.]0)?"'
+
+
+def selector(
+    metric: Metric, scope: Scope, *, suffix: str = "", window: str = "", le: str = ""
+) -> str:
+    """The series of a metric: ``name_suffix{matchers}[window]``; raises NotReportedError."""
+    equal = {m.name: m.value for m in scope.where if m.operator == "="}
+    variants = scope.vocabulary.find(metric, equal)
+    fixed = {name for variant in variants for name, _ in variant.fixed}
+    matchers = [
+        f"{scope.vocabulary.label(m.name)}{m.operator}{quote(m.value)}"
+        for m in scope.where
+        if not (m.operator == "=" and m.name in fixed)
+    ]
+    matchers += [part for part in (scope.extra, le) if part]
+    name = f"{variants[0].series}{suffix}"
+    if len(variants) > 1:
+        names = "|".join(re.escape(variant.series) + suffix for variant in variants)
+        matchers.insert(0, f"__name__=~{quote(names)}")
+        name = ""
+    braces = f"{{{', '.join(matchers)}}}" if matchers else ""
+    return f"{name}{braces}{f'[{window}]' if window else ''}"
+
+
+def _scaled(expression: str, metric: Metric, scope: Scope) -> str:
+    equal = {m.name: m.value for m in scope.where if m.operator == "="}
+    scales = {variant.scale for variant in scope.vocabulary.find(metric, equal)}
+    if scales == {Decimal(1)}:
+        return expression
+    if len(scales) > 1:
+        raise ValueError(f"{metric.name}: its series in {scope.vocabulary.name} differ in unit")
+    return f"{expression} * {format(scales.pop().normalize(), 'f')}"
+
+
+def _rate(metric: Metric, window: str, scope: Scope, suffix: str = "", le: str = "") -> str:
+    series = selector(metric, scope, suffix=suffix, window=window, le=le)
+    return f"sum{scope.grouping()} (rate({series}))"
+
+
+def _expect(metric: Metric, *instruments: Instrument) -> None:
+    if metric.instrument not in instruments:
+        allowed = " or ".join(instruments)
+        raise ValueError(f"{metric.name} is a {metric.instrument}, not a {allowed}")
+
+
+def rate(metric: Metric, window: str, scope: Scope) -> str:
+    """A counter's increase per second."""
+    _expect(metric, Instrument.COUNTER)
+    return _scaled(_rate(metric, window, scope), metric, scope)
+
+
+def count_rate(metric: Metric, window: str, scope: Scope) -> str:
+    """A histogram's observations per second."""
+    _expect(metric, Instrument.HISTOGRAM)
+    return _rate(metric, window, scope, "_count")
+
+
+def sum_rate(metric: Metric, window: str, scope: Scope) -> str:
+    """The increase per second of a histogram's sum."""
+    _expect(metric, Instrument.HISTOGRAM)
+    return _scaled(_rate(metric, window, scope, "_sum"), metric, scope)
+
+
+def bucket_rate(metric: Metric, bound: Decimal, window: str, scope: Scope) -> str:
+    """A histogram's observations per second that are not above ``bound``, a bucket's bound."""
+    _expect(metric, Instrument.HISTOGRAM)
+    return _rate(metric, window, scope, "_bucket", le_matcher(bound))
+
+
+def divide(numerator: str, denominator: str) -> str:
+    """A ratio that has no value, rather than NaN, where the denominator is 0."""
+    return f"({numerator}) / ({denominator} > 0)"
+
+
+def mean(metric: Metric, window: str, scope: Scope) -> str:
+    """A histogram's mean observation."""
+    return divide(sum_rate(metric, window, scope), count_rate(metric, window, scope))
+
+
+def quantile(q: Decimal, metric: Metric, window: str, scope: Scope) -> str:
+    """A histogram's quantile, as exact as its buckets."""
+    _expect(metric, Instrument.HISTOGRAM)
+    series = selector(metric, scope, suffix="_bucket", window=window)
+    inner = f"sum{scope.grouping('le')} (rate({series}))"
+    return _scaled(f"histogram_quantile({q}, {inner})", metric, scope)
+
+
+def gauge(metric: Metric, scope: Scope, aggregation: Aggregation = "sum") -> str:
+    """The current value, aggregated over what is not kept apart."""
+    _expect(metric, Instrument.GAUGE, Instrument.UPDOWNCOUNTER)
+    expression = f"{aggregation}{scope.grouping()} ({selector(metric, scope)})"
+    return expression if aggregation == "count" else _scaled(expression, metric, scope)

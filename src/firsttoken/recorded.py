@@ -1,0 +1,43 @@
+"""Names and labels of the series that the rules record, shared by rules, alerts and dashboards.
+
+Names follow Prometheus' ``level:metric:operations``.  Bad and total events are recorded apart and
+divided last, so that an idle model gives no value instead of NaN.
+"""
+
+__all__ = [
+    "BAD",
+    "BUDGET",
+    "INFO",
+    "OBJECTIVE",
+    "OBJECTIVE_LABEL",
+    "PERIOD",
+    "PERIOD_BAD",
+    "PERIOD_TOTAL",
+    "SERVICE_LABEL",
+    "TOTAL",
+    "bad",
+    "total",
+]
+
+SERVICE_LABEL = "service"
+OBJECTIVE_LABEL = "slo"
+
+BAD = "slo:sli_bad:rate"
+TOTAL = "slo:sli_total:rate"
+PERIOD_BAD = "slo:sli_bad:period_rate"
+"""Bad events per second over the whole period."""
+PERIOD_TOTAL = "slo:sli_total:period_rate"
+OBJECTIVE = "slo:objective:ratio"
+BUDGET = "slo:error_budget:ratio"
+PERIOD = "slo:time_period:seconds"
+INFO = "slo:info"
+
+
+def bad(window: str) -> str:
+    """Bad events per second over a window such as ``5m``."""
+    return f"{BAD}{window}"
+
+
+def total(window: str) -> str:
+    """All events per second over a window."""
+    return f"{TOTAL}{window}"
