@@ -83,7 +83,8 @@ def le_matcher(bound: Decimal) -> str:
     if abs(bound) >= 1_000_000:
         exponent = f"{bound.normalize():e}"
         mantissa, _, power = exponent.partition("e")
-        return f'le=~"{re.escape(mantissa)}e[+]0?{int(power)}|{plain}([.]0)?"'
+        mantissa = mantissa.replace(".", "[.]")
+        return f'le=~"{mantissa}e[+]0?{int(power)}|{plain}([.]0)?"'
     return f'le=~"{plain}([.]0)?"'
 
 
