@@ -1,0 +1,115 @@
+"""The collector beside the engine: a native sidecar and the ConfigMap that it reads."""
+
+import hashlib
+
+import yaml
+from kubernetes import client as k8s
+
+from firsttoken.config import format_duration
+from firsttoken.manifests.names import label_value, labels
+from firsttoken.manifests.spec import DeploymentSpec
+
+__all__ = ["collector_config", "config_digest", "config_map", "config_volume", "sidecar"]
+
+CONFIG_DIR = "/etc/firsttoken"
+CONFIG_FILE = "collector.yaml"
+
+
+def collector_config(spec: DeploymentSpec) -> dict[str, object]:
+    """The collector's configuration: the engine in this pod and, if given, the GPU exporter."""
+    sources: list[dict[str, object]] = [
+        {
+            "name": "vllm",
+            "url": f"http://127.0.0.1:{spec.engine.port}/metrics",
+            "profile": "vllm",
+        }
+    ]
+    if spec.collector.gpu_exporter:
+        profile = {"nvidia": "dcgm", "amd": "amd", "intel": "intel"}
+        source: dict[str, object] = {"name": "gpu", "url": spec.collector.gpu_exporter}
+        if spec.accelerator.vendor in profile:
+            source["profile"] = profile[spec.accelerator.vendor]
+        sources.append(source)
+    return {
+        "version": "firsttoken/v1",
+        "listen": f"0.0.0.0:{spec.collector.port}",
+        "timeout": format_duration(min(10.0, spec.monitoring.interval * 0.8)),
+        "sources": sources,
+    }
+
+
+def _config_text(spec: DeploymentSpec) -> str:
+    return yaml.safe_dump(collector_config(spec), sort_keys=False)
+
+
+def config_digest(spec: DeploymentSpec) -> str:
+    """Changes when the configuration does."""
+    return hashlib.sha256(_config_text(spec).encode()).hexdigest()[:16]
+
+
+def _config_name(spec: DeploymentSpec) -> str:
+    return f"{spec.name}-collector"
+
+
+def config_map(spec: DeploymentSpec) -> k8s.V1ConfigMap:
+    """The collector's configuration file."""
+    version = label_value(spec.collector.image.rsplit(":", 1)[-1])
+    return k8s.V1ConfigMap(
+        api_version="v1",
+        kind="ConfigMap",
+        metadata=k8s.V1ObjectMeta(
+            name=_config_name(spec),
+            namespace=spec.namespace,
+            labels=labels(spec.name, "collector", version),
+        ),
+        data={CONFIG_FILE: _config_text(spec)},
+    )
+
+
+def config_volume(spec: DeploymentSpec) -> k8s.V1Volume:
+    """The volume of the ConfigMap."""
+    return k8s.V1Volume(
+        name="collector-config",
+        config_map=k8s.V1ConfigMapVolumeSource(name=_config_name(spec)),
+    )
+
+
+def sidecar(spec: DeploymentSpec, port_name: str) -> k8s.V1Container:
+    """The collector's container, as a native sidecar (an init container that keeps running).
+
+    It starts before the engine and ends after it, so that the download of the model is seen and the
+    last scrape is served.  Nothing that it depends on can make the pod unready: its only probes ask
+    whether its own process lives.
+    """
+    alive = k8s.V1HTTPGetAction(path="/healthz", port=spec.collector.port, scheme="HTTP")
+    return k8s.V1Container(
+        name="collector",
+        image=spec.collector.image,
+        image_pull_policy="IfNotPresent",
+        restart_policy="Always",
+        command=["firsttoken", "collect"],
+        args=[f"--config={CONFIG_DIR}/{CONFIG_FILE}"],
+        ports=[
+            k8s.V1ContainerPort(name=port_name, container_port=spec.collector.port, protocol="TCP")
+        ],
+        resources=k8s.V1ResourceRequirements(
+            requests={
+                "cpu": spec.collector.cpu,
+                "memory": spec.collector.memory,
+                "ephemeral-storage": "16Mi",
+            },
+            limits={"memory": spec.collector.memory, "ephemeral-storage": "64Mi"},
+        ),
+        startup_probe=k8s.V1Probe(http_get=alive, period_seconds=1, failure_threshold=30),
+        liveness_probe=k8s.V1Probe(
+            http_get=alive, period_seconds=10, timeout_seconds=5, failure_threshold=3
+        ),
+        security_context=k8s.V1SecurityContext(
+            allow_privilege_escalation=False,
+            read_only_root_filesystem=True,
+            capabilities=k8s.V1Capabilities(drop=["ALL"]),
+        ),
+        volume_mounts=[
+            k8s.V1VolumeMount(name="collector-config", mount_path=CONFIG_DIR, read_only=True)
+        ],
+    )
