@@ -29,7 +29,6 @@ def deployment(spec: DeploymentSpec, buckets: str | None, config_digest: str) ->
     ``buckets`` is the value of ``--custom-histogram-buckets`` that puts a bound on each objective,
     ``config_digest`` changes with the collector's configuration, so that pods are replaced.
     """
-    pod_labels = metadata(spec).labels | {"app.kubernetes.io/component": "engine"}
     pod = k8s.V1PodSpec(
         init_containers=[sidecar(spec, METRICS_PORT)],
         containers=[_engine_container(spec, buckets)],
@@ -60,7 +59,8 @@ def deployment(spec: DeploymentSpec, buckets: str | None, config_digest: str) ->
                 rolling_update=k8s.V1RollingUpdateDeployment(max_surge=0, max_unavailable=1),
             ),
             template=k8s.V1PodTemplateSpec(
-                metadata=k8s.V1ObjectMeta(labels=pod_labels, annotations=annotations), spec=pod
+                metadata=k8s.V1ObjectMeta(labels=metadata(spec).labels, annotations=annotations),
+                spec=pod,
             ),
         ),
     )
@@ -97,11 +97,9 @@ def _engine_container(spec: DeploymentSpec, buckets: str | None) -> k8s.V1Contai
         env=_environment(spec),
         ports=[k8s.V1ContainerPort(name="http", container_port=spec.engine.port, protocol="TCP")],
         resources=k8s.V1ResourceRequirements(requests=requests, limits=limits),
-        startup_probe=_probe(
-            spec, period_seconds=10, failure_threshold=max(1, int(spec.engine.load_timeout // 10))
-        ),
-        liveness_probe=_probe(spec, period_seconds=10, timeout_seconds=5, failure_threshold=5),
-        readiness_probe=_probe(spec, period_seconds=5, timeout_seconds=5, failure_threshold=3),
+        startup_probe=_probe(spec, period=10, failures=max(1, int(spec.engine.load_timeout // 10))),
+        liveness_probe=_probe(spec, period=10, failures=5),
+        readiness_probe=_probe(spec, period=5, failures=3),
         lifecycle=k8s.V1Lifecycle(
             pre_stop=k8s.V1LifecycleHandler(sleep=k8s.V1SleepAction(seconds=PRE_STOP_S))
         ),
@@ -143,9 +141,13 @@ def _environment(spec: DeploymentSpec) -> list[k8s.V1EnvVar]:
     return found
 
 
-def _probe(spec: DeploymentSpec, **timing: int) -> k8s.V1Probe:
-    action = k8s.V1HTTPGetAction(path="/health", port=spec.engine.port, scheme="HTTP")
-    return k8s.V1Probe(http_get=action, **timing)
+def _probe(spec: DeploymentSpec, *, period: int, failures: int) -> k8s.V1Probe:
+    return k8s.V1Probe(
+        http_get=k8s.V1HTTPGetAction(path="/health", port=spec.engine.port, scheme="HTTP"),
+        period_seconds=period,
+        timeout_seconds=5,
+        failure_threshold=failures,
+    )
 
 
 def _volumes(spec: DeploymentSpec) -> list[k8s.V1Volume]:

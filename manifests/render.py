@@ -25,7 +25,7 @@ def plain(item: object) -> dict[str, Any]:
     """A typed object of the ``kubernetes`` client as a mapping without unset fields."""
     if isinstance(item, dict):
         return item
-    serialised: dict[str, Any] = _serialiser.sanitize_for_serialization(item)
+    serialised: dict[str, Any] = _serialiser.sanitize_for_serialization(item)  # type: ignore[no-untyped-call]
     return serialised
 
 

@@ -32,7 +32,7 @@ class Accelerator(Model):
     """The GPUs of one replica."""
 
     vendor: Literal["nvidia", "amd", "intel", "none"] = "nvidia"
-    count: int = Field(1, ge=0, le=16)
+    count: int = Field(default=1, ge=0, le=16)
 
     @property
     def resource(self) -> str | None:
@@ -44,7 +44,7 @@ class Engine(Model):
     """The vLLM container: image, port, limits and how long it may take to load."""
 
     image: Image = "vllm/vllm-openai:v0.32.0"
-    port: int = Field(8000, ge=1, le=65535)
+    port: int = Field(default=8000, ge=1, le=65535)
     arguments: tuple[str, ...] = ()
     cpu: Quantity = "4"
     memory: Quantity = "32Gi"
@@ -59,7 +59,7 @@ class Collector(Model):
     """The sidecar; ``gpu_exporter`` is the URL of the node's GPU exporter, None to leave it out."""
 
     image: Image
-    port: int = Field(9464, ge=1, le=65535)
+    port: int = Field(default=9464, ge=1, le=65535)
     gpu_exporter: str | None = None
     cpu: Quantity = "50m"
     memory: Quantity = "128Mi"
@@ -91,7 +91,7 @@ class DeploymentSpec(Model):
     model: str = Field(min_length=1)
     """What vLLM serves: a hub id, or a path inside the container."""
     served_model_name: str | None = None
-    replicas: int = Field(1, ge=0)
+    replicas: int = Field(default=1, ge=0)
     collector: Collector
     objectives: Path | None = None
     """The objective file, relative to this file."""
