@@ -7,7 +7,7 @@ import unicodedata
 __all__ = ["check_dns_label", "check_quantity", "dns_label", "label_value", "labels", "selector"]
 
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
-_QUANTITY = re.compile(r"\d+(\.\d+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
+_QUANTITY = re.compile(r"[0-9]+([.][0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
 LABEL_LIMIT = 63
 
 

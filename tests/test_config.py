@@ -107,7 +107,7 @@ def test_durations_survive_writing_and_reading(milliseconds: int) -> None:
     assert Decimal(str(parse_duration(format_duration(seconds)))) == Decimal(str(seconds))
 
 
-@pytest.mark.parametrize("text", ["", "5", "5 m", "m", "-5s", "1h-2m", "5mm", "٣s "])
+@pytest.mark.parametrize("text", ["", "5", "5 m", "m", "-5s", "1h-2m", "5mm", "٣s"])
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         parse_duration(text)

@@ -14,7 +14,7 @@ from firsttoken.errors import ConfigError
 __all__ = ["Duration", "Model", "format_duration", "load_yaml", "parse_duration", "validate_model"]
 
 UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhdw])")
+_PART = re.compile(r"([0-9]+(?:[.][0-9]+)?)(ms|[smhdw])")
 
 
 def parse_duration(value: object) -> float:
