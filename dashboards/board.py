@@ -1,0 +1,214 @@
+"""A dashboard as sections of panels, laid out and turned into Grafana's JSON."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import attr
+from grafanalib import core
+
+from firsttoken.catalogue import TOKENS_PROCESSED
+from firsttoken.dashboards.grafana import (
+    DATASOURCE,
+    GRID_WIDTH,
+    Dashboard,
+    Panel,
+    Row,
+    panel_id,
+    plain,
+)
+from firsttoken.dashboards.promscan import selectors
+from firsttoken.promql import Scope, selector
+from firsttoken.vocabulary import NotReportedError, Vocabulary
+
+__all__ = ["TAG", "Board", "Section", "build", "link_to", "reported"]
+
+TAG = "firsttoken"
+"""The tag of every dashboard; the navigation lists the dashboards that have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Panels in reading order; without a title they stand at the top, without a heading."""
+
+    title: str
+    panels: tuple[Panel, ...]
+    collapsed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """One dashboard.  ``uid`` is part of links and never changes."""
+
+    uid: str
+    title: str
+    description: str
+    variables: Sequence[Mapping[str, Any]]
+    sections: tuple[Section, ...]
+    notes: tuple[Mapping[str, Any], ...] = ()
+    refresh: str = "30s"
+    since: str = field(default="now-1h")
+
+
+def reported(*panels: Callable[[], Panel]) -> tuple[Panel, ...]:
+    """Those panels whose metrics the vocabulary has: a source without one gets no empty panel."""
+    kept = []
+    for panel in panels:
+        try:
+            kept.append(panel())
+        except NotReportedError:
+            continue
+    return tuple(kept)
+
+
+def link_to(title: str, uid: str, *variables: str, extra: str = "") -> dict[str, Any]:
+    """A link to another dashboard that keeps the time range and these variables."""
+    passed = "".join(f"&${{{name}:queryparam}}" for name in ("datasource", *variables))
+    return {
+        "title": title,
+        "url": f"/d/{uid}?${{__url_time_range}}{passed}{extra}",
+        "targetBlank": False,
+    }
+
+
+# --- Annotations ------------------------------------------------------------------------------
+
+
+def _note(name: str, colour: str, **query: object) -> dict[str, Any]:
+    return {"name": name, "iconColor": colour, "enable": True, "hide": False, **query}
+
+
+GRAFANA: Mapping[str, str] = {"type": "grafana", "uid": "-- Grafana --"}
+
+
+def tagged(name: str, tag: str, colour: str) -> dict[str, Any]:
+    """Annotations that others post to Grafana with a tag, such as each deploy."""
+    target = {"type": "tags", "tags": [tag], "matchAny": False, "limit": 50}
+    return _note(name, colour, datasource=dict(GRAFANA), target=target)
+
+
+def built_in() -> dict[str, Any]:
+    """Grafana's own annotations: those made on this dashboard, and its alerts."""
+    target = {"type": "dashboard", "limit": 50, "matchAny": False, "tags": []}
+    return _note(
+        "Annotations & Alerts",
+        "rgba(0, 211, 255, 1)",
+        datasource=dict(GRAFANA),
+        builtIn=1,
+        type="dashboard",
+        target=target,
+    )
+
+
+def restarts(scope: Scope) -> dict[str, Any]:
+    """A mark where an engine's counters began again."""
+    series = selector(TOKENS_PROCESSED, scope, window="$__rate_interval")
+    expression = f"sum by (instance) (resets({series})) > 0"
+    return _note(
+        "Engine restarts",
+        "#FF9830",
+        datasource=dict(DATASOURCE),
+        expr=expression,
+        titleFormat="Engine restarted",
+        textFormat="{{instance}}",
+        step="1m",
+    )
+
+
+def service_notes(scope: Scope) -> tuple[dict[str, Any], ...]:
+    """The annotations of dashboards about engines."""
+    notes = [built_in()]
+    if scope.vocabulary.reports(TOKENS_PROCESSED):
+        notes.append(restarts(scope))
+    deploys = tagged("Deploys", "deploy", "#B877D9")
+    return (*notes, deploys, tagged("Load tests", "loadtest", "#5794F2"))
+
+
+# --- Building ---------------------------------------------------------------------------------
+
+
+def slug(text: str) -> str:
+    """Lower-case words joined by hyphens."""
+    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def _documented(panel: Panel) -> str:
+    names = {found.name for target in panel.targets for found in selectors(target.expr)}
+    listed = ", ".join(f"`{name}`" for name in sorted(names - {""}))
+    return f"{panel.description}\n\nMetrics: {listed}." if listed else panel.description
+
+
+def _placed(panels: Sequence[Panel], top: int, uid: str, section: str) -> tuple[list[Panel], int]:
+    """The panels from left to right in lines of the grid's width, and the first free line."""
+    placed = []
+    x, y, tallest = 0, top, 0
+    for panel in panels:
+        if x + panel.width > GRID_WIDTH:
+            x, y, tallest = 0, y + tallest, 0
+        position = core.GridPos(h=panel.height, w=panel.width, x=x, y=y)
+        key = f"{uid}/{slug(section)}/{slug(panel.title)}"
+        described = _documented(panel)
+        placed.append(attr.evolve(panel, place=position, id=panel_id(key), description=described))
+        x, tallest = x + panel.width, max(tallest, panel.height)
+    return placed, y + tallest
+
+
+def _panels(board: Board) -> list[Panel | Row]:
+    shown: list[Panel | Row] = []
+    y = 0
+    for section in board.sections:
+        if not section.panels:
+            continue
+        row = None
+        if section.title:
+            position = core.GridPos(h=1, w=GRID_WIDTH, x=0, y=y)
+            identity = panel_id(f"{board.uid}/{slug(section.title)}")
+            row = Row(title=section.title, place=position, id=identity, collapsed=section.collapsed)
+            shown.append(row)
+            y += 1
+        placed, below = _placed(section.panels, y, board.uid, section.title)
+        if row is not None and section.collapsed:
+            row.panels = placed
+        else:
+            shown += placed
+            y = below
+    return shown
+
+
+def _navigation() -> dict[str, Any]:
+    return {
+        "type": "dashboards",
+        "title": "LLM dashboards",
+        "tags": [TAG],
+        "asDropdown": True,
+        "includeVars": True,
+        "keepTime": True,
+        "targetBlank": False,
+        "icon": "external link",
+        "tooltip": "The other dashboards, with the same choices and time range",
+        "url": "",
+    }
+
+
+def build(board: Board, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The dashboard's JSON object; raises ValueError when two panels would have one id."""
+    dashboard = Dashboard(
+        title=board.title,
+        uid=board.uid,
+        description=board.description,
+        panels=_panels(board),
+        variables=board.variables,
+        notes=board.notes,
+        links=[_navigation()],
+        tags=[TAG, "llm", vocabulary.name],
+        refresh=board.refresh,
+        time=core.Time(board.since, "now"),
+    )
+    shape = plain(dashboard)
+    seen: dict[int, str] = {}
+    for panel in [*shape["panels"], *(p for row in shape["panels"] for p in row.get("panels", ()))]:
+        if panel["id"] in seen:
+            raise ValueError(f"{board.uid}: {panel['title']} and {seen[panel['id']]} share an id")
+        seen[panel["id"]] = panel["title"]
+    return shape

@@ -1,0 +1,210 @@
+"""Run the queries of a dashboard against a Prometheus and say, panel by panel, what they give.
+
+Four outcomes, because they ask for four different things: *data*; *no traffic*, when the series
+are there and nothing happened; *not reported*, when no series of that name exists; *broken*, when
+the query is refused or reads a name that nothing can serve.
+"""
+
+import math
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from firsttoken.catalogue import TOKENS_PROCESSED
+from firsttoken.config import format_duration
+from firsttoken.dashboards.expand import View, expand, initial, panels, with_values
+from firsttoken.dashboards.known import names_of, unknown
+from firsttoken.dashboards.promscan import Selector, selectors
+from firsttoken.prometheus import Prometheus, QueryError, Series
+from firsttoken.promql import Scope
+from firsttoken.promql import selector as series_of
+from firsttoken.vocabulary import SEMCONV, NotReportedError, Vocabulary
+
+__all__ = ["PanelResult", "Status", "check", "check_settings", "settings"]
+
+Status = Literal["data", "no traffic", "not reported", "broken"]
+RANGE_S = 3600.0
+SCRAPE_INTERVAL_S = 15.0
+_RATES = frozenset({"rate", "irate", "increase"})
+_LABEL_VALUES = re.compile(r"label_values\((?P<series>.*),\s*(?P<label>\w+)\)")
+
+
+@dataclass(frozen=True, slots=True)
+class PanelResult:
+    """What one panel shows; ``detail`` has a sentence for each query that shows no data."""
+
+    dashboard: str
+    panel: str
+    status: Status
+    queries: int
+    detail: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    status: Status
+    detail: str = ""
+
+
+@dataclass(slots=True)
+class _Checker:
+    """One dashboard in one view; what Prometheus said about a name is asked once."""
+
+    prometheus: Prometheus
+    view: View
+    names: frozenset[str]
+    traffic: bool
+    values: Mapping[str, str]
+    exists: dict[str, bool] = field(default_factory=dict)
+
+    def query(self, target: Mapping[str, Any]) -> _Outcome:
+        """The outcome of one query."""
+        try:
+            expression = expand(target["expr"], self.values)
+        except ValueError as exc:
+            return _Outcome("broken", str(exc))
+        read = tuple(selectors(expression))
+        strange = sorted({s.name or s.text for s in read if unknown(s, self.names)})
+        if strange:
+            return _Outcome("broken", f"nothing can serve {', '.join(strange)}")
+        try:
+            return self._judge(self._run(expression, bool(target.get("instant"))), read)
+        except QueryError as exc:
+            return _Outcome("broken", str(exc))
+
+    def _run(self, expression: str, instant: bool) -> tuple[Series, ...]:
+        if instant:
+            return self.prometheus.query(expression, at=self.view.end)
+        view = self.view
+        return self.prometheus.query_range(expression, view.start, view.end, view.step)
+
+    def _judge(self, found: tuple[Series, ...], read: tuple[Selector, ...]) -> _Outcome:
+        finite = [value for series in found for _, value in series.points if math.isfinite(value)]
+        rates = any(_RATES & set(selector.functions) for selector in read)
+        if finite and (any(finite) or self.traffic or not rates):
+            return _Outcome("data")
+        absent = sorted({s.name or s.text for s in read if not self._exists(s)})
+        if absent and not found:
+            return _Outcome("not reported", f"no series of {', '.join(absent)}")
+        return _Outcome("no traffic", "nothing happened in the time range")
+
+    def _exists(self, selector: Selector) -> bool:
+        label = selector.label("__name__")
+        name = f'{{__name__{label.operator}"{label.value}"}}' if label else selector.name
+        if name not in self.exists:
+            span = format_duration(max(1, round(self.view.end - self.view.start)))
+            found = self.prometheus.query(
+                f"count(present_over_time({name}[{span}]))", at=self.view.end
+            )
+            self.exists[name] = bool(found)
+        return self.exists[name]
+
+
+def _traffic(prometheus: Prometheus, vocabulary: Vocabulary, view: View) -> bool:
+    """Whether any engine processed a token in the view."""
+    window = format_duration(max(1, round(view.end - view.start)))
+    try:
+        series = series_of(TOKENS_PROCESSED, Scope(vocabulary=vocabulary), window=window)
+    except NotReportedError:
+        return False
+    return (prometheus.value(f"sum(increase({series}))", at=view.end) or 0) > 0
+
+
+def _view(end: float | None, seconds: float, scrape_interval: float) -> View:
+    until = time.time() if end is None else end
+    return View(until - seconds, until, scrape_interval)
+
+
+def check(
+    prometheus: Prometheus,
+    dashboard: Mapping[str, Any],
+    *,
+    variables: Mapping[str, str] | None = None,
+    end: float | None = None,
+    seconds: float = RANGE_S,
+    scrape_interval: float = SCRAPE_INTERVAL_S,
+    vocabulary: Vocabulary = SEMCONV,
+) -> tuple[PanelResult, ...]:
+    """Every panel's outcome in the ``seconds`` before ``end`` (unix time, default now).
+
+    ``variables`` replaces the values with which the dashboard opens; they are regexes where the
+    variable allows several values.  A query that fails is a *broken* panel, never an exception;
+    raises QueryError when Prometheus cannot be reached at all.
+    """
+    view = _view(end, seconds, scrape_interval)
+    checker = _Checker(
+        prometheus,
+        view,
+        names_of(vocabulary),
+        _traffic(prometheus, vocabulary, view),
+        {**view.built_in(), **initial(dashboard), **(variables or {})},
+    )
+    results = [_panel(checker, dashboard, panel) for panel in panels(dashboard)]
+    for note in dashboard["annotations"]["list"]:
+        if "expr" in note and checker.query(note).status == "broken":
+            detail = checker.query(note).detail
+            results.append(
+                PanelResult(dashboard["uid"], f"annotation {note['name']}", "broken", 1, (detail,))
+            )
+    return tuple(results)
+
+
+def _panel(
+    checker: _Checker, dashboard: Mapping[str, Any], panel: Mapping[str, Any]
+) -> PanelResult:
+    outcomes = {target["refId"]: checker.query(target) for target in panel["targets"]}
+    found = {outcome.status for outcome in outcomes.values()}
+    order: tuple[Status, ...] = ("broken", "data", "no traffic", "not reported")
+    return PanelResult(
+        dashboard["uid"],
+        panel["title"],
+        next(status for status in order if status in found),
+        len(outcomes),
+        tuple(f"{ref}: {o.detail}" for ref, o in outcomes.items() if o.status != "data"),
+    )
+
+
+def settings(
+    prometheus: Prometheus,
+    dashboard: Mapping[str, Any],
+    *,
+    end: float | None = None,
+    seconds: float = RANGE_S,
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """The settings of the variables worth trying, each with its name.
+
+    As the dashboard opens; then each variable at one of its values and at two, the others at All.
+    """
+    yield "as opened", {}
+    view = _view(end, seconds, SCRAPE_INTERVAL_S)
+    opened = {**view.built_in(), **initial(dashboard)}
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] != "query":
+            continue
+        found = _LABEL_VALUES.fullmatch(expand(variable["query"], opened))
+        if found is None:
+            continue
+        span = opened["__range"]
+        expression = f"group by ({found['label']}) (present_over_time({found['series']}[{span}]))"
+        series = prometheus.query(expression, at=view.end)
+        values = sorted(s.labels[found["label"]] for s in series if found["label"] in s.labels)
+        name = variable["name"]
+        multi = bool(variable.get("multi"))
+        for count in (1, 2) if multi else (1,):
+            if len(values) >= count:
+                chosen = values[:count]
+                value = with_values(chosen) if multi else chosen[0]
+                yield f"{name}={','.join(chosen)}", {name: value}
+
+
+def check_settings(
+    prometheus: Prometheus, dashboard: Mapping[str, Any], **options: Any
+) -> dict[str, tuple[PanelResult, ...]]:
+    """``check`` in each of the ``settings``, with the same options."""
+    times = {key: options[key] for key in ("end", "seconds") if key in options}
+    return {
+        name: check(prometheus, dashboard, variables=values, **options)
+        for name, values in settings(prometheus, dashboard, **times)
+    }

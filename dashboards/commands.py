@@ -1,0 +1,174 @@
+"""``firsttoken dashboards``: write the dashboards, and check them against a Prometheus."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from firsttoken.config import parse_duration
+from firsttoken.dashboards import check as checks
+from firsttoken.dashboards import render
+from firsttoken.errors import CheckFailedError, UsageError
+from firsttoken.prometheus import Prometheus
+
+__all__ = ["dashboards"]
+
+FORMATS = ("json", "configmap", "grafana-operator", "provisioning")
+
+
+class _Seconds(click.ParamType[float]):
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        try:
+            return parse_duration(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+def _chosen(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    every = render.dashboards()
+    for name in names:
+        if name not in every:
+            raise UsageError(f"no dashboard {name}; there are {', '.join(every)}")
+    return {uid: shape for uid, shape in every.items() if not names or uid in names}
+
+
+@click.group()
+def dashboards() -> None:
+    """Grafana dashboards for LLM serving."""
+
+
+@dashboards.command(
+    epilog="""\b
+Examples:
+  firsttoken dashboards generate --out dashboards
+  firsttoken dashboards generate --format configmap --namespace monitoring | kubectl apply -f -
+  firsttoken dashboards generate --format provisioning --out /etc/grafana/firsttoken
+"""
+)
+@click.argument("names", nargs=-1, metavar="[UID]...")
+@click.option(
+    "--out", type=click.Path(file_okay=False, path_type=Path), help="Write files into this folder."
+)
+@click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="json", show_default=True,
+    help="JSON files; Kubernetes objects; or JSON files with Grafana's provisioning file.",
+)  # fmt: skip
+@click.option("--namespace", help="Namespace of the Kubernetes objects.")
+@click.option("--folder", default="LLM", show_default=True, help="Folder in Grafana.")
+def generate(
+    names: tuple[str, ...], out: Path | None, form: str, namespace: str | None, folder: str
+) -> None:
+    """Write the dashboards, all or those named; to stdout without --out."""
+    files = _files(_chosen(names), form, namespace, folder, out)
+    if out is None:
+        click.echo(_stream(files), nl=False)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (out / name).write_text(text, encoding="utf-8")
+    click.echo(f"wrote {len(files)} files to {out}", err=True)
+
+
+def _stream(files: Mapping[str, str]) -> str:
+    if all(name.endswith(".json") for name in files):
+        texts = [json.loads(text) for text in files.values()]
+        return render.to_json(texts[0]) if len(texts) == 1 else render.to_json_list(texts)
+    return "---\n".join(text for name, text in files.items() if name.endswith(".yaml"))
+
+
+def _files(
+    chosen: Mapping[str, Mapping[str, Any]],
+    form: str,
+    namespace: str | None,
+    folder: str,
+    out: Path | None,
+) -> dict[str, str]:
+    if form == "configmap":
+        return {
+            f"{uid}.yaml": _yaml(
+                render.configmap(uid, {uid: shape}, namespace=namespace, folder=folder)
+            )
+            for uid, shape in chosen.items()
+        }
+    if form == "grafana-operator":
+        return {
+            f"{uid}.yaml": _yaml(
+                render.grafana_dashboard(shape, namespace=namespace, folder=folder)
+            )
+            for uid, shape in chosen.items()
+        }
+    files = {f"{uid}.json": render.to_json(shape) for uid, shape in chosen.items()}
+    if form == "provisioning":
+        if out is None:
+            raise UsageError("--format provisioning needs --out, the folder that Grafana reads")
+        files["provider.yaml"] = _yaml(render.provider(str(out.resolve()), folder=folder))
+    return files
+
+
+def _yaml(value: Mapping[str, Any]) -> str:
+    text: str = yaml.safe_dump(value, sort_keys=True, allow_unicode=True, width=1000)
+    return text
+
+
+@dashboards.command(
+    epilog="""\b
+Examples:
+  firsttoken dashboards check --prometheus http://127.0.0.1:9090
+  firsttoken dashboards check --prometheus http://127.0.0.1:9090 --range 5m firsttoken-slo
+"""
+)
+@click.argument("names", nargs=-1, metavar="[UID]...")
+@click.option("--prometheus", "url", required=True, help="URL of the Prometheus to ask.")
+@click.option("--range", "seconds", type=_Seconds(), default="1h", show_default=True)
+@click.option(
+    "--scrape-interval", type=_Seconds(), default="15s", show_default=True,
+    help="Of the engines; $__rate_interval follows from it.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def check(
+    names: tuple[str, ...], url: str, seconds: float, scrape_interval: float, as_json: bool
+) -> None:
+    """Run every query with every setting of the variables, and say what each panel shows.
+
+    Exit code 1 when a panel is broken in any setting.
+    """
+    prometheus = Prometheus(url)
+    results = [
+        (setting, result)
+        for shape in _chosen(names).values()
+        for setting, found in checks.check_settings(
+            prometheus, shape, seconds=seconds, scrape_interval=scrape_interval
+        ).items()
+        for result in found
+    ]
+    if as_json:
+        rows = [{"setting": setting, **asdict(result)} for setting, result in results]
+        click.echo(json.dumps(rows, indent=2))
+    else:
+        _print(results)
+    broken = [result for _, result in results if result.status == "broken"]
+    if broken:
+        raise CheckFailedError(f"{len(broken)} of {len(results)} panels are broken")
+
+
+def _print(results: list[tuple[str, checks.PanelResult]]) -> None:
+    """Each panel as opened; another setting only where it shows something else."""
+    opened: dict[tuple[str, str], str] = {}
+    for setting, result in results:
+        key = (result.dashboard, result.panel)
+        if opened.get(key) == result.status:
+            continue
+        opened.setdefault(key, result.status)
+        where = "" if setting == "as opened" else f" [{setting}]"
+        click.echo(f"{result.status:<12} {result.dashboard}: {result.panel}{where}")
+        if result.status != "data":
+            for line in result.detail:
+                click.echo(f"{'':<12}   {line}")

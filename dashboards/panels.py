@@ -1,0 +1,377 @@
+"""The kinds of panel that the dashboards use, each with the defaults of the house."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from firsttoken.dashboards.grafana import Panel, Query
+from firsttoken.dashboards.style import BLUE, NOT_REPORTED, idle_mapping, steps
+
+__all__ = [
+    "bar_gauge",
+    "heatmap",
+    "instant",
+    "legend_of",
+    "query",
+    "stat",
+    "state_timeline",
+    "table",
+    "text",
+    "timeseries",
+    "xy_chart",
+]
+
+Overrides = Sequence[Mapping[str, Any]]
+
+
+def query(expression: str, legend: str = "", *, shape: str = "time_series") -> Query:
+    """A query over the time range; ``shape`` is ``time_series``, ``heatmap`` or ``table``."""
+    return Query(expr=expression, legend=legend, format=shape)
+
+
+def instant(expression: str, legend: str = "", *, shape: str = "time_series") -> Query:
+    """A query at the end of the time range."""
+    return Query(expr=expression, legend=legend, format=shape, instant=True)
+
+
+def legend_of(*labels: str) -> str:
+    """A legend that shows these labels."""
+    return " ".join(f"{{{{{label}}}}}" for label in labels)
+
+
+def _defaults(unit: str, **settings: object) -> dict[str, Any]:
+    given = {"unit": unit, "noValue": NOT_REPORTED, **settings}
+    return {key: value for key, value in given.items() if value is not None}
+
+
+def timeseries(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    unit: str,
+    *,
+    width: int = 8,
+    height: int = 8,
+    minimum: float | None = 0,
+    maximum: float | None = None,
+    stacked: bool = False,
+    bars: bool = False,
+    overrides: Overrides = (),
+    lines: Mapping[str, Any] | None = None,
+    log: bool = False,
+) -> Panel:
+    """Lines over time; ``lines`` are thresholds drawn across, ``log`` a logarithmic axis."""
+    custom = {
+        "drawStyle": "bars" if bars else "line",
+        "lineWidth": 1,
+        "fillOpacity": 60 if bars else 30 if stacked else 8,
+        "showPoints": "never",
+        "spanNulls": False,
+        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+        "scaleDistribution": {"type": "log", "log": 10} if log else {"type": "linear"},
+        "thresholdsStyle": {"mode": "dashed" if lines else "off"},
+    }
+    legend = {
+        "displayMode": "table",
+        "placement": "bottom",
+        "showLegend": True,
+        "calcs": ["lastNotNull", "max"],
+    }
+    return Panel(
+        kind="timeseries",
+        title=title,
+        description=description,
+        targets=list(queries),
+        width=width,
+        height=height,
+        options={"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}},
+        defaults=_defaults(
+            unit,
+            min=None if log else minimum,
+            max=maximum,
+            custom=custom,
+            color={"mode": "palette-classic"},
+            thresholds=lines,
+        ),
+        overrides=overrides,
+    )
+
+
+def stat(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    unit: str,
+    *,
+    width: int = 3,
+    height: int = 4,
+    thresholds: Mapping[str, Any] | None = None,
+    mappings: Sequence[Mapping[str, Any]] = (),
+    minimum: float | None = None,
+    maximum: float | None = None,
+    decimals: int | None = None,
+    graph: bool = True,
+    links: Sequence[Mapping[str, Any]] = (),
+) -> Panel:
+    """One big number; judged by ``thresholds``, or neutral without them."""
+    judged = thresholds is not None
+    return Panel(
+        kind="stat",
+        title=title,
+        description=description,
+        targets=list(queries),
+        width=width,
+        height=height,
+        links=[*links],
+        options={
+            "colorMode": "background" if judged else "value",
+            "graphMode": "area" if graph else "none",
+            "justifyMode": "center",
+            "orientation": "auto",
+            "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
+            "textMode": "auto",
+            "wideLayout": True,
+        },
+        defaults=_defaults(
+            unit,
+            min=minimum,
+            max=maximum,
+            decimals=decimals,
+            mappings=[*mappings, idle_mapping()],
+            thresholds=thresholds or steps((None, BLUE)),
+            color={"mode": "thresholds"},
+        ),
+    )
+
+
+def bar_gauge(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    unit: str,
+    *,
+    width: int = 8,
+    height: int = 8,
+    minimum: float = 0,
+    maximum: float | None = None,
+    thresholds: Mapping[str, Any] | None = None,
+) -> Panel:
+    """A bar for each series, from instant queries."""
+    return Panel(
+        kind="bargauge",
+        title=title,
+        description=description,
+        targets=list(queries),
+        width=width,
+        height=height,
+        options={
+            "displayMode": "basic",
+            "orientation": "horizontal",
+            "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
+            "showUnfilled": True,
+            "valueMode": "color" if thresholds else "text",
+        },
+        defaults=_defaults(
+            unit,
+            min=minimum,
+            max=maximum,
+            mappings=[idle_mapping()],
+            thresholds=thresholds or steps((None, BLUE)),
+            color={"mode": "thresholds"},
+        ),
+    )
+
+
+def heatmap(title: str, description: str, expression: str, unit: str, *, width: int = 8) -> Panel:
+    """A histogram over time; the expression keeps ``le`` apart and may be an increase."""
+    return Panel(
+        kind="heatmap",
+        title=title,
+        description=description,
+        targets=[query(expression, "{{le}}", shape="heatmap")],
+        width=width,
+        height=8,
+        options={
+            "calculate": False,
+            "cellGap": 1,
+            "color": {
+                "mode": "scheme",
+                "scheme": "Viridis",
+                "exponent": 0.5,
+                "fill": "dark-orange",
+                "reverse": False,
+                "steps": 64,
+            },
+            "exemplars": {"color": "rgba(255,0,255,0.7)"},
+            "filterValues": {"le": 1e-9},
+            "legend": {"show": True},
+            "rowsFrame": {"layout": "auto"},
+            "tooltip": {"mode": "single", "showColorScale": False, "yHistogram": True},
+            "yAxis": {"axisPlacement": "left", "reverse": False, "unit": unit},
+        },
+        defaults={
+            "noValue": NOT_REPORTED,
+            "custom": {"scaleDistribution": {"type": "linear"}},
+        },
+    )
+
+
+def table(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    width: int = 24,
+    height: int = 8,
+    columns: Mapping[str, str],
+    hidden: Sequence[str] = (),
+    sort_by: str,
+    descending: bool = False,
+    overrides: Overrides = (),
+) -> Panel:
+    """A row for each label set, joined over the queries.
+
+    ``columns`` maps the names that Grafana gives (a label, ``Value #A``) to headings, in order.
+    """
+    order = {name: index for index, name in enumerate(columns)}
+    excluded = dict.fromkeys(("Time", *hidden), True)
+    return Panel(
+        kind="table",
+        title=title,
+        description=description,
+        targets=list(queries),
+        width=width,
+        height=height,
+        options={
+            "cellHeight": "sm",
+            "showHeader": True,
+            "sortBy": [{"displayName": sort_by, "desc": descending}],
+        },
+        defaults=_defaults(
+            "short",
+            custom={"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False},
+            mappings=[idle_mapping()],
+            thresholds=steps((None, BLUE)),
+            color={"mode": "thresholds"},
+        ),
+        overrides=overrides,
+        transformations=[
+            {"id": "merge", "options": {}},
+            {
+                "id": "organize",
+                "options": {
+                    "excludeByName": excluded,
+                    "indexByName": order,
+                    "renameByName": dict(columns),
+                },
+            },
+        ],
+    )
+
+
+def state_timeline(
+    title: str,
+    description: str,
+    queries: Sequence[Query],
+    *,
+    mappings: Sequence[Mapping[str, Any]],
+    width: int = 24,
+    height: int = 6,
+) -> Panel:
+    """States over time, one line a series; ``mappings`` give each state its word and colour."""
+    return Panel(
+        kind="state-timeline",
+        title=title,
+        description=description,
+        targets=list(queries),
+        width=width,
+        height=height,
+        options={
+            "alignValue": "left",
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
+            "mergeValues": True,
+            "rowHeight": 0.8,
+            "showValue": "auto",
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+        defaults=_defaults(
+            "short",
+            mappings=list(mappings),
+            thresholds=steps((None, BLUE)),
+            color={"mode": "thresholds"},
+            custom={"fillOpacity": 80, "lineWidth": 0, "spanNulls": False},
+        ),
+    )
+
+
+def xy_chart(
+    title: str,
+    description: str,
+    x: Query,
+    y: Query,
+    *,
+    x_name: str,
+    y_name: str,
+    x_unit: str,
+    y_unit: str,
+    width: int = 12,
+    height: int = 10,
+) -> Panel:
+    """One point a time step: ``y`` against ``x``; both queries give one series, named so."""
+
+    def field(name: str, unit: str) -> dict[str, Any]:
+        properties = [
+            {"id": "unit", "value": unit},
+            {"id": "min", "value": 0},
+            {"id": "custom.axisLabel", "value": name},
+        ]
+        return {"matcher": {"id": "byName", "options": name}, "properties": properties}
+
+    return Panel(
+        kind="xychart",
+        title=title,
+        description=description,
+        targets=[x, y],
+        width=width,
+        height=height,
+        transformations=[{"id": "joinByField", "options": {"byField": "Time", "mode": "outer"}}],
+        options={
+            "mapping": "manual",
+            "series": [
+                {
+                    "frame": {"matcher": {"id": "byIndex", "options": 0}},
+                    "x": {"matcher": {"id": "byName", "options": x_name}},
+                    "y": {"matcher": {"id": "byName", "options": y_name}},
+                }
+            ],
+            "legend": {
+                "displayMode": "list",
+                "placement": "bottom",
+                "showLegend": False,
+                "calcs": [],
+            },
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+        defaults=_defaults(
+            "short",
+            custom={
+                "show": "points",
+                "pointSize": {"fixed": 5},
+                "pointShape": "circle",
+                "fillOpacity": 50,
+            },
+            color={"mode": "fixed", "fixedColor": BLUE},
+        ),
+        overrides=[field(x_name, x_unit), field(y_name, y_unit)],
+    )
+
+
+def text(content: str, *, width: int = 24, height: int = 3, title: str = "") -> Panel:
+    """Markdown."""
+    return Panel(
+        kind="text",
+        title=title,
+        description="",
+        width=width,
+        height=height,
+        options={"mode": "markdown", "content": content},
+    )

@@ -1,0 +1,391 @@
+"""LLM / SLO: are users served as promised, how fast is the error budget going, what is firing."""
+
+from typing import Any
+
+from firsttoken import recorded
+from firsttoken.catalogue import REQUEST_MODEL, REQUESTS_RUNNING
+from firsttoken.dashboards import variables
+from firsttoken.dashboards.board import Board, Section, link_to, service_notes
+from firsttoken.dashboards.grafana import Panel
+from firsttoken.dashboards.panels import (
+    bar_gauge,
+    instant,
+    legend_of,
+    query,
+    stat,
+    table,
+    timeseries,
+)
+from firsttoken.dashboards.style import (
+    BAD,
+    BLUE,
+    GOOD,
+    NEUTRAL,
+    WARN,
+    by_name,
+    colours,
+    objective_line,
+    steps,
+    values,
+)
+from firsttoken.promql import Scope, gauge, selector
+from firsttoken.vocabulary import Vocabulary
+
+__all__ = ["UID", "board"]
+
+UID = "firsttoken-slo"
+SHORT, LONG = "5m", "1h"
+"""The windows of the burn rate that the tiles show: the rules record both for every period."""
+_BUDGET = steps((None, BAD), (0, WARN), (0.25, GOOD))
+_BURN = steps((None, GOOD), (1, WARN), (10, BAD))
+
+
+class Objectives:
+    """Expressions over the series that the rules record."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self.vocabulary = vocabulary
+        self.model = vocabulary.label(REQUEST_MODEL.name)
+        self.key = f"{recorded.SERVICE_LABEL}, {recorded.OBJECTIVE_LABEL}"
+        self._per_model = variables.objective_matchers(vocabulary)
+        self._per_objective = variables.objective_matchers(vocabulary, model=False)
+
+    def series(self, name: str) -> str:
+        """A recorded series that is kept apart by model."""
+        return f"{name}{{{self._per_model}}}"
+
+    def windows(self, name: str) -> str:
+        """All the windows of a recorded rate, with the window as a label of its own."""
+        found = f'{{__name__=~"{name}.+", {self._per_model}}}'
+        return f'label_replace({found}, "window", "$1", "__name__", "{name}(.+)")'
+
+    def joined(self, left: str, operator: str, right: str) -> str:
+        """``left`` of each model with ``right`` of its objective."""
+        return f"({left}) {operator} on ({self.key}) group_left () ({right})"
+
+    def allowed(self) -> str:
+        """The share of events that may be bad."""
+        return f"1 - {recorded.OBJECTIVE}{{{self._per_objective}}}"
+
+    def objective(self) -> str:
+        """The objective of each model, also when nothing was measured."""
+        target = f"{recorded.OBJECTIVE}{{{self._per_objective}}}"
+        return self.joined(f"0 * {self.series(recorded.PERIOD_TOTAL)}", "+", target)
+
+    def bad_share(self) -> str:
+        """The share of bad events over the period; NaN when there were none at all."""
+        total = self.series(recorded.PERIOD_TOTAL)
+        return f"{self.series(recorded.PERIOD_BAD)} / ({total} > 0) or {total} * NaN"
+
+    def budget_left(self) -> str:
+        """1 is untouched, 0 is spent, below 0 is overspent."""
+        return f"1 - {self.joined(self.bad_share(), '/', self.allowed())}"
+
+    def burn(self, window: str) -> str:
+        """How many times faster than allowed the budget goes, over one window."""
+        total = self.series(recorded.total(window))
+        share = f"{self.series(recorded.bad(window))} / ({total} > 0) or {total} * NaN"
+        return self.joined(share, "/", self.allowed())
+
+    def burn_by_window(self) -> str:
+        """The fastest burn rate of the chosen objectives, for each window that is recorded."""
+        share = f"{self.windows(recorded.BAD)} / ({self.windows(recorded.TOTAL)} > 0)"
+        return f"max by (window) ({self.joined(share, '/', self.allowed())})"
+
+    def exhaustion(self) -> str:
+        """Seconds until the budget is spent at the burn rate of the long window."""
+        period = f"{recorded.PERIOD}{{{self._per_objective}}}"
+        left = f"clamp_min({self.budget_left()}, 0) / ({self.burn(LONG)} > 0)"
+        return self.joined(left, "*", period)
+
+    def alerts(self, *more: str) -> str:
+        """The firing alerts of the chosen objectives, and those of no objective."""
+        matchers = ['alertstate="firing"', f'{recorded.SERVICE_LABEL}=~"$service|"', *more]
+        return f"ALERTS{{{', '.join(matchers)}}}"
+
+
+def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
+    vocabulary = objectives.vocabulary
+    engines = Scope(
+        vocabulary=vocabulary,
+        extra=variables.target_matchers(*variables.PLACE),
+    )
+    answering = gauge(REQUESTS_RUNNING, engines.kept("instance"), "count")
+    recent = selector(REQUESTS_RUNNING, engines, window="1h")
+    before = f"count by (instance) (present_over_time({recent}))"
+    urgent = objectives.alerts('severity=~"critical|warning"')
+    lost = f"count({before} unless {answering}) or 0 * count({answering}) or vector(NaN)"
+    return (
+        stat(
+            "Engines answering",
+            "Instances whose metrics arrive. 0 is a total outage, or a Prometheus that cannot "
+            "reach them; it stays red for as long as it lasts. Look at Data quality next.",
+            [query(f"count({answering}) or vector(0)", "answering")],
+            "short",
+            thresholds=steps((None, BAD), (1, GOOD)),
+            mappings=[values({"0": ("NONE", BAD)})],
+            links=[link_to("Data quality", "firsttoken-data-quality", "job")],
+        ),
+        stat(
+            "Engines lost in 1 h",
+            "Instances that reported within the last hour and do not now. Each is a restart, a "
+            "scale-down, or a failure: the Replica dashboard says which.",
+            [query(lost, "lost")],
+            "short",
+            thresholds=steps((None, GOOD), (1, WARN)),
+            mappings=[values({"0": ("none", GOOD)})],
+            links=[link_to("Replicas", "firsttoken-replica", "job")],
+        ),
+        stat(
+            "Alerts firing",
+            "Critical and warning alerts of the chosen services, and of no service. Any critical "
+            "one means that someone should be working on it.",
+            [query(f"count({urgent}) or vector(0)", "firing")],
+            "short",
+            thresholds=steps((None, GOOD), (1, BAD)),
+            mappings=[values({"0": ("none", GOOD)})],
+        ),
+        stat(
+            "Objectives missed",
+            "Objectives whose share of good events over the period is below what was promised. "
+            "Their budget is overspent: prefer reliability to new features until it is not.",
+            [
+                query(
+                    f"count({objectives.budget_left()} < 0) or 0 * count({objectives.objective()})"
+                )
+            ],
+            "short",
+            thresholds=steps((None, GOOD), (1, BAD)),
+            mappings=[values({"0": ("none", GOOD)})],
+        ),
+        stat(
+            "Least budget left",
+            "Error budget that is left of the objective with the least, as a share of the whole "
+            "period's. 100 % is untouched, below 0 is overspent.",
+            [query(f"min({objectives.budget_left()})", "budget left")],
+            "percentunit",
+            width=4,
+            decimals=1,
+            thresholds=_BUDGET,
+        ),
+        stat(
+            f"Fastest burn, {SHORT}",
+            f"How many times faster than allowed the budget goes, over {SHORT}, of the worst "
+            "objective. At 1 the budget lasts exactly the period.",
+            [query(f"max({objectives.burn(SHORT)})", "burn rate")],
+            "suffix:x",
+            width=4,
+            decimals=2,
+            thresholds=_BURN,
+        ),
+        stat(
+            "Soonest exhaustion",
+            f"Time until the first budget is spent if the last {LONG} goes on. Nothing is "
+            "predicted: the rate may change in a minute.",
+            [query(f"min({objectives.exhaustion()})", "time left")],
+            "s",
+            width=4,
+            decimals=1,
+            thresholds=steps((None, BAD), (3 * 86400, WARN), (14 * 86400, GOOD)),
+        ),
+    )
+
+
+def _overview(objectives: Objectives) -> Panel:
+    service, slo, model = recorded.SERVICE_LABEL, recorded.OBJECTIVE_LABEL, objectives.model
+    shape = {"shape": "table"}
+    percent = {"id": "unit", "value": "percentunit"}
+    gauge_cell = {
+        "id": "custom.cellOptions",
+        "value": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
+    }
+    coloured = {"id": "custom.cellOptions", "value": {"type": "color-text"}}
+    bounds = ({"id": "min", "value": 0}, {"id": "max", "value": 1})
+    return table(
+        "Objectives",
+        "Each objective of each model, the one with the least budget first. *Attained* is over the "
+        "period of the objective; *burn* is the share of bad events over what is allowed. Where it "
+        "says no traffic there was nothing to measure. Exhaustion is at the rate of the last "
+        f"{LONG}.",
+        [
+            instant(objectives.objective(), **shape),
+            instant(f"1 - ({objectives.bad_share()})", **shape),
+            instant(objectives.budget_left(), **shape),
+            instant(objectives.burn(SHORT), **shape),
+            instant(objectives.burn(LONG), **shape),
+            instant(objectives.exhaustion(), **shape),
+        ],
+        height=9,
+        columns={
+            service: "Service",
+            slo: "Objective",
+            model: "Model",
+            "Value #A": "Promised",
+            "Value #B": "Attained",
+            "Value #C": "Budget left",
+            "Value #D": f"Burn {SHORT}",
+            "Value #E": f"Burn {LONG}",
+            "Value #F": "Exhausted in",
+        },
+        sort_by="Budget left",
+        overrides=[
+            by_name("Promised", percent, {"id": "decimals", "value": 2}),
+            by_name("Attained", percent, {"id": "decimals", "value": 3}),
+            by_name(
+                "Budget left",
+                percent,
+                *bounds,
+                gauge_cell,
+                {"id": "decimals", "value": 1},
+                {"id": "thresholds", "value": _BUDGET},
+            ),
+            *(
+                by_name(
+                    f"Burn {window}",
+                    {"id": "unit", "value": "suffix:x"},
+                    {"id": "decimals", "value": 2},
+                    {"id": "thresholds", "value": _BURN},
+                    coloured,
+                )
+                for window in (SHORT, LONG)
+            ),
+            by_name("Exhausted in", {"id": "unit", "value": "s"}, {"id": "decimals", "value": 1}),
+            by_name(
+                "Model",
+                {
+                    "id": "links",
+                    "value": [
+                        link_to("Service", "firsttoken-service", extra="&var-model=${__value.raw}")
+                    ],
+                },
+            ),
+        ],
+    )
+
+
+def _history(objectives: Objectives) -> tuple[Panel, ...]:
+    legend = legend_of(recorded.SERVICE_LABEL, recorded.OBJECTIVE_LABEL, objectives.model)
+    return (
+        timeseries(
+            "Budget left",
+            "How the error budget of each objective was spent. A steep fall is an incident; a "
+            "steady slope to 0 before the period ends is an objective that is not met by design.",
+            [query(f"bottomk(10, {objectives.budget_left()})", legend)],
+            "percentunit",
+            width=12,
+            minimum=None,
+            maximum=1,
+            lines=steps((None, BLUE), (0, BAD)),
+        ),
+        timeseries(
+            "Burn rate by window",
+            "The fastest burn rate of the chosen objectives over each recorded window, with a line "
+            "at 1. Short windows above long ones: it is getting worse; below: it is recovering. "
+            "An alert needs a short and a long window at once.",
+            [query(objectives.burn_by_window(), "{{window}}")],
+            "suffix:x",
+            width=12,
+            lines=steps((None, BLUE), (1, WARN)),
+        ),
+    )
+
+
+def _events(objectives: Objectives) -> tuple[Panel, ...]:
+    bad_events = objectives.series(recorded.bad(SHORT))
+    events = objectives.series(recorded.total(SHORT))
+    bad, total, share = f"sum({bad_events})", f"sum({events})", f"{bad_events} / ({events} > 0)"
+    legend = legend_of(recorded.OBJECTIVE_LABEL, objectives.model)
+    return (
+        timeseries(
+            "Good and bad events",
+            f"Events per second that met their objective and that did not, over {SHORT}, summed "
+            "over the chosen objectives. Choose one objective to see its own.",
+            [query(f"{total} - {bad}", "good"), query(bad, "bad")],
+            "reqps",
+            stacked=True,
+            overrides=colours("good", "bad"),
+        ),
+        timeseries(
+            "Good share against the objective",
+            f"Share of good events over {SHORT}, and the strictest promise of the chosen "
+            "objectives as a dashed line. Gaps had no traffic.",
+            [
+                query(f"1 - topk(10, {share})", legend),
+                query(f"max({objectives.objective()})", "objective"),
+            ],
+            "percentunit",
+            maximum=1,
+            minimum=None,
+            overrides=[objective_line()],
+        ),
+        bar_gauge(
+            "Burn rate now, by window",
+            "The same burn rates as above at the end of the time range, all windows side by side.",
+            [instant(objectives.burn_by_window(), "{{window}}")],
+            "suffix:x",
+            thresholds=_BURN,
+        ),
+    )
+
+
+def _alerts(objectives: Objectives) -> Panel:
+    columns = {
+        "alertname": "Alert",
+        "severity": "Severity",
+        recorded.SERVICE_LABEL: "Service",
+        recorded.OBJECTIVE_LABEL: "Objective",
+        objectives.model: "Model",
+        "instance": "Instance",
+    }
+    kept = ", ".join(columns)
+    severity = {
+        "id": "mappings",
+        "value": [
+            values(
+                {
+                    "critical": ("critical", BAD),
+                    "warning": ("warning", WARN),
+                    "info": ("info", NEUTRAL),
+                }
+            )
+        ],
+    }
+    return table(
+        "Firing alerts",
+        "Alerts that fire at the end of the time range. The notification links to the runbook.",
+        [instant(f"max by ({kept}) ({objectives.alerts()})", shape="table")],
+        height=7,
+        columns=columns,
+        hidden=["Value", "Value #A"],
+        sort_by="Severity",
+        overrides=[
+            by_name(
+                "Severity", severity, {"id": "custom.cellOptions", "value": {"type": "color-text"}}
+            ),
+        ],
+    )
+
+
+def board(vocabulary: Vocabulary) -> Board:
+    """The dashboard for one vocabulary."""
+    objectives = Objectives(vocabulary)
+    chosen: list[dict[str, Any]] = [
+        *variables.target_variables(),
+        *variables.objective_variables(vocabulary)[1:],
+    ]
+    engines = Scope(vocabulary=vocabulary, extra=variables.target_matchers(*variables.PLACE))
+    return Board(
+        uid=UID,
+        title="LLM / SLO",
+        description="Objectives, error budgets, burn rates and alerts of LLM services.",
+        variables=chosen,
+        sections=(
+            Section("", (*_tiles(objectives), _overview(objectives))),
+            Section("Budget and burn rate", _history(objectives)),
+            Section("Events", _events(objectives)),
+            Section("Alerts", (_alerts(objectives),)),
+        ),
+        notes=service_notes(engines),
+        refresh="5m",
+        since="now-24h",
+    )
