@@ -66,7 +66,7 @@ class _Checker:
         except ValueError as exc:
             return _Outcome("broken", str(exc))
         read = tuple(selectors(expression))
-        strange = sorted({s.name or s.text for s in read if unknown(s, self.names)})
+        strange = sorted({_shown(s) for s in read if unknown(s, self.names)})
         if strange:
             return _Outcome("broken", f"nothing can serve {', '.join(strange)}")
         try:
@@ -85,7 +85,7 @@ class _Checker:
         rates = any(_RATES & set(selector.functions) for selector in read)
         if finite and (any(finite) or self.traffic or not rates):
             return _Outcome("data")
-        absent = sorted({s.name or s.text for s in read if not self._exists(s)})
+        absent = sorted({_shown(s) for s in read if not self._exists(s)})
         if absent and not found:
             return _Outcome("not reported", f"no series of {', '.join(absent)}")
         return _Outcome("no traffic", "nothing happened in the time range")
@@ -100,6 +100,11 @@ class _Checker:
             )
             self.exists[name] = bool(found)
         return self.exists[name]
+
+
+def _shown(selector: Selector) -> str:
+    label = selector.label("__name__")
+    return label.value if label else selector.name
 
 
 def _traffic(prometheus: Prometheus, vocabulary: Vocabulary, view: View) -> bool:

@@ -5,7 +5,7 @@ from firsttoken.catalogue import METRICS, Instrument
 from firsttoken.dashboards.promscan import Selector
 from firsttoken.vocabulary import Vocabulary
 
-__all__ = ["STANDARD", "names_of", "unknown"]
+__all__ = ["STANDARD", "UNTRANSLATED", "names_of", "unknown"]
 
 STANDARD = frozenset(
     {
@@ -26,10 +26,15 @@ _RECORDED = frozenset(
         recorded.BUDGET,
         recorded.PERIOD,
         recorded.INFO,
+        recorded.THRESHOLD,
         *(name(window) for name in (recorded.bad, recorded.total) for window in ("5m", "1h")),
     }
 )
 _RATES = (recorded.BAD, recorded.TOTAL)
+
+
+UNTRANSLATED = "vllm[:_].+|sglang[:_].+|tgi_.+|nv_inference_.+|DCGM_FI_.+"
+"""Names of sources that their users scrape directly; searched for, so as to say so."""
 
 
 def names_of(vocabulary: Vocabulary) -> frozenset[str]:
@@ -45,6 +50,9 @@ def names_of(vocabulary: Vocabulary) -> frozenset[str]:
 
 def unknown(selector: Selector, names: frozenset[str]) -> bool:
     """Whether a selector can find no series that ``names``, the rules or Prometheus have."""
+    exact = selector.label("__name__")
+    if exact is not None and exact.value == UNTRANSLATED:
+        return False
     if any(selector.name.startswith(rate) and selector.name[len(rate) :] for rate in _RATES):
         return False
     return not any(selector.matches(known) for known in (*names, *STANDARD, *_RECORDED))

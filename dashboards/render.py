@@ -4,13 +4,21 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from firsttoken.dashboards import slo
+from firsttoken.dashboards import capacity, gpu, kvcache, quality, replica, service, slo
 from firsttoken.dashboards.board import build
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
 __all__ = ["configmap", "dashboards", "grafana_dashboard", "provider", "to_json", "to_json_list"]
 
-BOARDS = (slo.board,)
+BOARDS = (
+    slo.board,
+    service.board,
+    replica.board,
+    kvcache.board,
+    gpu.board,
+    capacity.board,
+    quality.board,
+)
 CONFIGMAP_LIMIT = 1_000_000
 """Bytes that a ConfigMap may hold: Kubernetes' limit is 1 MiB with its metadata."""
 

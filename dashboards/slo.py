@@ -24,6 +24,7 @@ from firsttoken.dashboards.style import (
     WARN,
     by_name,
     colours,
+    gauge_cell,
     objective_line,
     steps,
     values,
@@ -195,12 +196,7 @@ def _overview(objectives: Objectives) -> Panel:
     service, slo, model = recorded.SERVICE_LABEL, recorded.OBJECTIVE_LABEL, objectives.model
     shape = {"shape": "table"}
     percent = {"id": "unit", "value": "percentunit"}
-    gauge_cell = {
-        "id": "custom.cellOptions",
-        "value": {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"},
-    }
     coloured = {"id": "custom.cellOptions", "value": {"type": "color-text"}}
-    bounds = ({"id": "min", "value": 0}, {"id": "max", "value": 1})
     return table(
         "Objectives",
         "Each objective of each model, the one with the least budget first. *Attained* is over the "
@@ -234,8 +230,7 @@ def _overview(objectives: Objectives) -> Panel:
             by_name(
                 "Budget left",
                 percent,
-                *bounds,
-                gauge_cell,
+                *gauge_cell(),
                 {"id": "decimals", "value": 1},
                 {"id": "thresholds", "value": _BUDGET},
             ),

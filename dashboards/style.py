@@ -16,6 +16,7 @@ __all__ = [
     "OBJECTIVE",
     "WARN",
     "by_name",
+    "gauge_cell",
     "idle_mapping",
     "steps",
     "values",
@@ -78,6 +79,16 @@ def objective_line(name: str = "objective") -> dict[str, Any]:
         {"id": "custom.lineStyle", "value": {"fill": "dash", "dash": [10, 10]}},
         {"id": "custom.lineWidth", "value": 2},
         {"id": "custom.fillOpacity", "value": 0},
+    )
+
+
+def gauge_cell() -> tuple[dict[str, Any], ...]:
+    """Properties of a table column that draws a ratio as a bar; without bounds it stays empty."""
+    options = {"type": "gauge", "mode": "basic", "valueDisplayMode": "text"}
+    return (
+        {"id": "min", "value": 0},
+        {"id": "max", "value": 1},
+        {"id": "custom.cellOptions", "value": options},
     )
 
 

@@ -1,5 +1,6 @@
 """The variables of the dashboards and the matchers that use them."""
 
+from dataclasses import replace
 from typing import Any
 
 from firsttoken import recorded
@@ -16,19 +17,23 @@ from firsttoken.promql import Scope, selector
 from firsttoken.vocabulary import Vocabulary
 
 __all__ = [
+    "bound",
     "datasource",
     "engine_scope",
     "gpu_scope",
     "gpu_variables",
+    "instance",
     "objective_matchers",
     "objective_variables",
     "one_of",
+    "other_source",
     "replica_scope",
     "replica_variables",
     "service_variables",
     "target_matchers",
     "target_variables",
     "textbox",
+    "threshold",
     "up",
 ]
 
@@ -38,11 +43,16 @@ UP = "up"
 
 def datasource() -> dict[str, Any]:
     """The choice of the Prometheus to ask; the default one at first."""
+    return other_source("datasource", "Data source", "prometheus")
+
+
+def other_source(name: str, label: str, kind: str) -> dict[str, Any]:
+    """The choice of a data source of some kind, such as ``loki``."""
     return {
         "type": "datasource",
-        "name": "datasource",
-        "label": "Data source",
-        "query": "prometheus",
+        "name": name,
+        "label": label,
+        "query": kind,
         "current": {"text": "default", "value": "default"},
         "hide": 0,
         "includeAll": False,
@@ -127,7 +137,8 @@ def target_variables() -> list[dict[str, Any]]:
     ]
 
 
-def _instance() -> dict[str, Any]:
+def instance() -> dict[str, Any]:
+    """The instances of the chosen place, also those that are down."""
     return _from_labels("instance", "Instance", up(target_matchers(*PLACE)), "instance", every=".+")
 
 
@@ -142,7 +153,7 @@ def _model(vocabulary: Vocabulary) -> dict[str, Any]:
 
 def service_variables(vocabulary: Vocabulary) -> list[dict[str, Any]]:
     """Where the engines are, which model and which instance."""
-    return [*target_variables(), _model(vocabulary), _instance()]
+    return [*target_variables(), _model(vocabulary), instance()]
 
 
 def engine_scope(vocabulary: Vocabulary, *by: str) -> Scope:
@@ -170,6 +181,17 @@ def replica_scope(vocabulary: Vocabulary, *by: str) -> Scope:
     return Scope(by=by, vocabulary=vocabulary, extra=f"{scope.extra}, {rank}")
 
 
+def bound(name: str, label: str, metric: Metric, scope: Scope, default: str) -> dict[str, Any]:
+    """A bucket bound of a histogram, one of those that exist."""
+    series = selector(metric, replace(scope, extra=target_matchers(*PLACE)), suffix="_bucket")
+    return one_of(name, label, series, "le", default)
+
+
+def threshold(metric: Metric) -> str:
+    """The strictest threshold that an objective sets for a metric."""
+    return f'min({recorded.THRESHOLD}{{{recorded.METRIC_LABEL}="{metric.name}"}})'
+
+
 # --- GPUs -------------------------------------------------------------------------------------
 
 
@@ -181,7 +203,7 @@ def gpu_variables(vocabulary: Vocabulary, metric: Metric) -> list[dict[str, Any]
     of_vendor = _labels_of(metric, vocabulary, f'{place}, {vendor}=~"$vendor"')
     return [
         *target_variables(),
-        _instance(),
+        instance(),
         _from_labels("vendor", "Vendor", all_gpus, vendor),
         _from_labels("gpu", "GPU", of_vendor, gpu, every=".+"),
     ]

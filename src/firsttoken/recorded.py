@@ -8,12 +8,14 @@ __all__ = [
     "BAD",
     "BUDGET",
     "INFO",
+    "METRIC_LABEL",
     "OBJECTIVE",
     "OBJECTIVE_LABEL",
     "PERIOD",
     "PERIOD_BAD",
     "PERIOD_TOTAL",
     "SERVICE_LABEL",
+    "THRESHOLD",
     "TOTAL",
     "bad",
     "total",
@@ -31,6 +33,9 @@ OBJECTIVE = "slo:objective:ratio"
 BUDGET = "slo:error_budget:ratio"
 PERIOD = "slo:time_period:seconds"
 INFO = "slo:info"
+THRESHOLD = "slo:threshold:seconds"
+"""The threshold of a latency objective; METRIC_LABEL has the catalogue name of its metric."""
+METRIC_LABEL = "metric"
 
 
 def bad(window: str) -> str:

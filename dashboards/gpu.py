@@ -1,0 +1,279 @@
+"""LLM / GPU: every vendor's GPUs under one vocabulary, each beside the others."""
+
+from firsttoken import promql
+from firsttoken.catalogue import (
+    ENERGY,
+    GPU_MEMORY_FREE,
+    GPU_MEMORY_LIMIT,
+    GPU_MEMORY_USAGE,
+    GPU_UTILIZATION,
+    GPU_XID_LAST,
+    HW_ID,
+    HW_MODEL,
+    HW_VENDOR,
+    POWER,
+    TEMPERATURE,
+)
+from firsttoken.dashboards import variables
+from firsttoken.dashboards.board import Board, Section, link_to, reported, service_notes
+from firsttoken.dashboards.grafana import Panel
+from firsttoken.dashboards.measures import WINDOW
+from firsttoken.dashboards.panels import (
+    instant,
+    legend_of,
+    query,
+    stat,
+    state_timeline,
+    table,
+    timeseries,
+)
+from firsttoken.dashboards.style import BAD, GOOD, WARN, by_name, gauge_cell, steps, values
+from firsttoken.promql import Scope
+from firsttoken.vocabulary import SEMCONV, Vocabulary
+
+__all__ = ["UID", "board"]
+
+UID = "firsttoken-gpu"
+KEY = ("instance", HW_ID.name)
+MOST = 32
+LETTERS = "ABCDEFGHIJ"
+_HOT = steps((None, GOOD), (80, WARN), (90, BAD))
+_NO_XID = values({"0": ("none", GOOD)})
+
+
+def memory_share(scope: Scope) -> str:
+    """Used GPU memory over all of it; the total is the limit, or used and free together."""
+    used = promql.gauge(GPU_MEMORY_USAGE, scope)
+    totals = []
+    if scope.vocabulary.reports(GPU_MEMORY_LIMIT):
+        totals.append(promql.gauge(GPU_MEMORY_LIMIT, scope))
+    if scope.vocabulary.reports(GPU_MEMORY_FREE):
+        totals.append(f"({used} + {promql.gauge(GPU_MEMORY_FREE, scope)})")
+    return f"{used} / ({' or '.join(totals)} > 0)" if totals else used
+
+
+def energy_rate(scope: Scope) -> str:
+    """Watts by the energy counter, which misses no peak between two scrapes."""
+    return promql.rate(ENERGY, WINDOW, scope)
+
+
+def _tiles(scope: Scope) -> tuple[Panel, ...]:
+    each = scope.kept(*KEY)
+    return reported(
+        lambda: stat(
+            "GPUs reporting",
+            "GPUs whose metrics arrive. Fewer than there should be: a GPU that fell off the bus "
+            "stops reporting instead of saying so. 0: the GPU exporter is down, or not a source.",
+            [query(f"count({promql.gauge(GPU_UTILIZATION, each, 'max')}) or vector(0)", "GPUs")],
+            "short",
+            thresholds=steps((None, BAD), (1, GOOD)),
+            mappings=[values({"0": ("NONE", BAD)})],
+            links=[link_to("Data quality", "firsttoken-data-quality", "job")],
+        ),
+        lambda: stat(
+            "Mean utilisation",
+            "Share of time in which the GPUs were busy, mean over the chosen ones. Busy is not "
+            "productive: a decode of one request can read 100 %.",
+            [query(promql.gauge(GPU_UTILIZATION, scope, "avg"), "utilisation")],
+            "percentunit",
+            decimals=0,
+            minimum=0,
+            maximum=1,
+        ),
+        lambda: stat(
+            "Idlest GPU",
+            "Utilisation of the GPU with the lowest. Under load a GPU near 0 is not used: look at "
+            "its replica.",
+            [query(promql.gauge(GPU_UTILIZATION, scope, "min"), "utilisation")],
+            "percentunit",
+            decimals=0,
+            minimum=0,
+            maximum=1,
+        ),
+        lambda: stat(
+            "Fullest memory",
+            "Used memory of the fullest GPU. An engine takes nearly all of it at its start for "
+            "the KV cache: high is normal and no reason to act.",
+            [query(f"max({memory_share(each)})", "memory")],
+            "percentunit",
+            decimals=0,
+            minimum=0,
+            maximum=1,
+        ),
+        lambda: stat(
+            "Power",
+            "Power drawn by the chosen GPUs together.",
+            [query(promql.gauge(POWER, scope), "power")],
+            "watt",
+        ),
+        lambda: stat(
+            "Hottest",
+            "The highest temperature of any sensor. GPUs slow down near their limit, which "
+            "depends on the model and lies around 85 to 95 °C.",
+            [query(promql.gauge(TEMPERATURE, scope, "max"), "temperature")],
+            "celsius",
+            decimals=0,
+            thresholds=_HOT,
+        ),
+        lambda: stat(
+            "GPUs with an XID",
+            "NVIDIA GPUs whose driver has reported an error since the exporter started. The code "
+            "stays until then: see since when below. 48, 63, 64, 74, 79, 94, 95 mean hardware.",
+            [query(f"count({promql.gauge(GPU_XID_LAST, each, 'max')} > 0) "
+                   f"or 0 * {promql.gauge(GPU_XID_LAST, scope)}", "GPUs")],
+            "short",
+            thresholds=steps((None, GOOD), (1, BAD)),
+            mappings=[_NO_XID],
+        ),
+        lambda: stat(
+            "Energy",
+            "Energy used by the chosen GPUs in the time range, from their own counters.",
+            [instant(f"sum(increase({promql.selector(ENERGY, scope, window='$__range')}))")],
+            "joule",
+            graph=False,
+        ),
+    )  # fmt: skip
+
+
+def _table(scope: Scope) -> tuple[Panel, ...]:
+    each = scope.kept(*KEY, HW_VENDOR.name, HW_MODEL.name)
+    vocabulary = scope.vocabulary
+
+    def panel() -> Panel:
+        known = {
+            "Utilisation": (GPU_UTILIZATION, "percentunit"),
+            "Power": (POWER, "watt"),
+            "Temperature": (TEMPERATURE, "celsius"),
+            "XID": (GPU_XID_LAST, "short"),
+        }
+        columns = {
+            name: (promql.gauge(metric, each, "max"), unit)
+            for name, (metric, unit) in known.items()
+            if vocabulary.reports(metric)
+        }
+        columns["Memory"] = (memory_share(each), "percentunit")
+        columns["Used"] = (promql.gauge(GPU_MEMORY_USAGE, each), "bytes")
+        link = link_to(
+            "Its replica", "firsttoken-replica", "job", extra="&var-instance=${__value.raw}"
+        )
+        return table(
+            "GPUs",
+            "One line a GPU or MIG slice. An empty cell is a value that this GPU does not report, "
+            "which is not 0. Follow an instance to the replica that uses the GPU.",
+            [instant(expression, shape="table") for expression, _ in columns.values()],
+            height=9,
+            columns={
+                "instance": "Instance",
+                vocabulary.label(HW_ID.name): "GPU",
+                vocabulary.label(HW_VENDOR.name): "Vendor",
+                vocabulary.label(HW_MODEL.name): "Model",
+                **{f"Value #{LETTERS[i]}": name for i, name in enumerate(columns)},
+            },
+            sort_by="Utilisation",
+            descending=True,
+            overrides=[
+                by_name("Instance", {"id": "links", "value": [link]}),
+                by_name("XID", {"id": "mappings", "value": [_NO_XID]}),
+                *(
+                    by_name(
+                        name,
+                        {"id": "unit", "value": unit},
+                        {"id": "decimals", "value": 0 if unit != "bytes" else 1},
+                        {"id": "noValue", "value": "n/a"},
+                        *(gauge_cell() if unit == "percentunit" else ()),
+                    )
+                    for name, (_, unit) in columns.items()
+                ),
+            ],
+        )
+
+    return reported(panel)
+
+
+def _charts(scope: Scope) -> tuple[Panel, ...]:
+    each = scope.kept(*KEY)
+    legend = legend_of("instance", scope.vocabulary.label(HW_ID.name))
+
+    def chart(
+        title: str, text: str, expression: str, unit: str, most: float | None = None
+    ) -> Panel:
+        return timeseries(
+            title,
+            f"{text} The {MOST} GPUs with the highest values.",
+            [query(f"topk({MOST}, {expression})", legend)],
+            unit,
+            maximum=most,
+        )
+
+    return reported(
+        lambda: chart(
+            "Utilisation",
+            "Share of time in which each GPU was busy. All high and latency rising: capacity.",
+            promql.gauge(GPU_UTILIZATION, each, "max"),
+            "percentunit",
+            1,
+        ),
+        lambda: chart(
+            "Memory",
+            "Share of its memory that each GPU uses. A step without a restart of the engine is "
+            "another process on the GPU.",
+            memory_share(each),
+            "percentunit",
+            1,
+        ),
+        lambda: chart(
+            "Temperature",
+            "The hottest sensor of each GPU. A rise at an equal load is cooling.",
+            promql.gauge(TEMPERATURE, each, "max"),
+            "celsius",
+        ),
+        lambda: chart(
+            "Power",
+            "Power drawn by each GPU. A flat top is the power limit.",
+            promql.gauge(POWER, each, "max"),
+            "watt",
+        ),
+        lambda: chart(
+            "Power by the energy counter",
+            "The rate of the energy counter: as power, but no peak between scrapes is missed.",
+            energy_rate(each),
+            "watt",
+        ),
+    )
+
+
+def _nvidia(scope: Scope) -> tuple[Panel, ...]:
+    each = scope.kept(*KEY)
+    legend = legend_of("instance", scope.vocabulary.label(HW_ID.name))
+    return reported(
+        lambda: state_timeline(
+            "Last XID",
+            "The last error code that the NVIDIA driver reported, since when, for GPUs that have "
+            "one. It stays until the exporter restarts. NVIDIA's XID catalogue says what each "
+            "means: 13, 31 and 43 are the application's; 48, 74, 79 and 95 are the hardware's.",
+            [query(f"{promql.gauge(GPU_XID_LAST, each, 'max')}", legend)],
+            mappings=[_NO_XID],
+        ),
+    )
+
+
+def board(vocabulary: Vocabulary = SEMCONV) -> Board:
+    """The dashboard for one vocabulary."""
+    scope = variables.gpu_scope(vocabulary)
+    chosen = (
+        variables.gpu_variables(vocabulary, GPU_UTILIZATION)
+        if vocabulary.reports(GPU_UTILIZATION)
+        else ()
+    )
+    return Board(
+        uid=UID,
+        title="LLM / GPU",
+        description="Utilisation, memory, power, temperature and errors of the GPUs.",
+        variables=chosen,
+        sections=(
+            Section("", (*_tiles(scope), *_table(scope))),
+            Section("Each GPU over time", _charts(scope)),
+            Section("NVIDIA", _nvidia(scope), collapsed=True),
+        ),
+        notes=service_notes(scope),
+    )

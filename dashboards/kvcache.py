@@ -1,0 +1,194 @@
+"""LLM / KV cache: how full it is, what prefix caching saves, what a full cache costs."""
+
+from firsttoken import promql
+from firsttoken.catalogue import (
+    KV_CACHE_UTILIZATION,
+    PREEMPTIONS,
+    PREFILL_DURATION,
+    PREFIX_CACHE_HITS,
+    PREFIX_CACHE_QUERIES,
+    REQUESTS_WAITING,
+)
+from firsttoken.dashboards import measures, variables
+from firsttoken.dashboards.board import Board, Section, reported, service_notes
+from firsttoken.dashboards.grafana import Panel
+from firsttoken.dashboards.measures import WINDOW
+from firsttoken.dashboards.panels import query, stat, timeseries, xy_chart
+from firsttoken.dashboards.style import BAD, GOOD, WARN, steps
+from firsttoken.promql import Scope
+from firsttoken.vocabulary import SEMCONV, Vocabulary
+
+__all__ = ["UID", "board"]
+
+UID = "firsttoken-kv-cache"
+
+
+def hit_share(scope: Scope) -> str:
+    """The share of looked-up prompt tokens that the prefix cache had."""
+    looked_up = promql.rate(PREFIX_CACHE_QUERIES, WINDOW, scope)
+    value = promql.divide(promql.rate(PREFIX_CACHE_HITS, WINDOW, scope), looked_up)
+    return measures.or_idle(value, looked_up)
+
+
+def _tiles(scope: Scope) -> tuple[Panel, ...]:
+    return reported(
+        lambda: stat(
+            "Fullest KV cache",
+            "Usage of the fullest engine's KV cache. Near 100 % new requests wait, and running "
+            "ones are preempted.",
+            [query(promql.gauge(KV_CACHE_UTILIZATION, scope, "max"), "usage")],
+            "percentunit",
+            width=4,
+            decimals=0,
+            minimum=0,
+            maximum=1,
+            thresholds=steps((None, GOOD), (0.85, WARN), (0.97, BAD)),
+        ),
+        lambda: stat(
+            "Mean KV cache",
+            "Mean usage over the chosen engines. Far below the fullest: the load is not balanced.",
+            [query(promql.gauge(KV_CACHE_UTILIZATION, scope, "avg"), "usage")],
+            "percentunit",
+            width=4,
+            decimals=0,
+            minimum=0,
+            maximum=1,
+        ),
+        lambda: stat(
+            "Prefix cache hits",
+            "Share of prompt tokens that did not have to be computed. What is good depends on the "
+            "prompts: 0 is right when no two share a beginning.",
+            [query(hit_share(scope), "hits")],
+            "percentunit",
+            width=4,
+            decimals=1,
+            minimum=0,
+            maximum=1,
+        ),
+        lambda: stat(
+            "Prompt tokens saved",
+            "Prompt tokens per second that came from the prefix cache.",
+            [query(promql.rate(PREFIX_CACHE_HITS, WINDOW, scope), "saved")],
+            "short",
+            width=4,
+        ),
+        lambda: stat(
+            "Preemptions",
+            "Running requests per second that lost their cache. Above 0 for long: raise the "
+            "memory for the cache, lower the batch, or add replicas.",
+            [query(promql.rate(PREEMPTIONS, WINDOW, scope), "preemptions")],
+            "ops",
+            width=4,
+            decimals=2,
+            thresholds=steps((None, GOOD), (0.01, WARN), (1, BAD)),
+        ),
+        lambda: stat(
+            "Waiting",
+            "Requests that wait, now. With a full cache they wait for memory, without one for a "
+            "place in the batch.",
+            [query(promql.gauge(REQUESTS_WAITING, scope), "waiting")],
+            "short",
+            width=4,
+        ),
+    )
+
+
+def _cache(scope: Scope) -> tuple[Panel, ...]:
+    by_engine = scope.kept("instance")
+    return reported(
+        lambda: timeseries(
+            "KV cache usage",
+            "Fullest, mean and emptiest engine.",
+            measures.kv_usage(scope),
+            "percentunit",
+            width=12,
+            maximum=1,
+        ),
+        lambda: timeseries(
+            "KV cache usage by instance",
+            "The 20 fullest instances.",
+            [
+                query(
+                    f"topk(20, {promql.gauge(KV_CACHE_UTILIZATION, by_engine, 'max')})",
+                    "{{instance}}",
+                )
+            ],
+            "percentunit",
+            width=12,
+            maximum=1,
+        ),
+        lambda: timeseries(
+            "Preemptions by instance",
+            "Preempted requests per second; the 20 instances with the most.",
+            [query(f"topk(20, {promql.rate(PREEMPTIONS, WINDOW, by_engine)})", "{{instance}}")],
+            "ops",
+            width=12,
+        ),
+        lambda: xy_chart(
+            "Waiting against KV cache usage",
+            "One point a time step. A queue only at the right edge waits for memory; a queue at "
+            "the left waits for the batch or for prefill.",
+            query(promql.gauge(KV_CACHE_UTILIZATION, scope, "max"), "KV cache usage"),
+            query(promql.gauge(REQUESTS_WAITING, scope), "waiting"),
+            x_name="KV cache usage",
+            y_name="waiting",
+            x_unit="percentunit",
+            y_unit="short",
+            height=8,
+        ),
+    )
+
+
+def _prefix(scope: Scope) -> tuple[Panel, ...]:
+    by_engine = scope.kept("instance")
+    looked_up = promql.rate(PREFIX_CACHE_QUERIES, WINDOW, scope)
+    hits = promql.rate(PREFIX_CACHE_HITS, WINDOW, scope)
+    return reported(
+        lambda: timeseries(
+            "Prefix cache hits",
+            "Share of the looked-up prompt tokens that were found. It falls when prompts change, "
+            "when the cache is too small, or when sessions move between replicas.",
+            [query(hit_share(scope), "hits")],
+            "percentunit",
+            maximum=1,
+        ),
+        lambda: timeseries(
+            "Prompt tokens found and computed",
+            "Looked-up prompt tokens per second: found in the cache, and left to compute.",
+            [query(hits, "found"), query(f"{looked_up} - {hits}", "computed")],
+            "short",
+            stacked=True,
+        ),
+        lambda: timeseries(
+            "Prefix cache hits by instance",
+            "Hit share of the 20 instances with the lowest. A replica far below the others does "
+            "not get the sessions that it has in its cache.",
+            [query(f"bottomk(20, {hit_share(by_engine)})", "{{instance}}")],
+            "percentunit",
+            maximum=1,
+        ),
+        lambda: timeseries(
+            "Mean prefill time",
+            "What the prefix cache is for: it falls as hits rise, at equal prompts.",
+            [query(measures.mean(PREFILL_DURATION, scope), "prefill")],
+            "s",
+            width=24,
+            height=6,
+        ),
+    )
+
+
+def board(vocabulary: Vocabulary = SEMCONV) -> Board:
+    """The dashboard for one vocabulary."""
+    scope = variables.engine_scope(vocabulary)
+    return Board(
+        uid=UID,
+        title="LLM / KV cache",
+        description="KV cache usage, prefix caching and preemption.",
+        variables=variables.service_variables(vocabulary),
+        sections=(
+            Section("", (*_tiles(scope), *_cache(scope))),
+            Section("Prefix caching", _prefix(scope)),
+        ),
+        notes=service_notes(scope),
+    )

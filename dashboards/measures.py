@@ -1,0 +1,129 @@
+"""Expressions that several dashboards share, over one scope.
+
+Each gives NaN where the series exist and nothing happened ("no traffic"), and nothing at all where
+no series exists ("not reported").
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from firsttoken import promql
+from firsttoken.catalogue import (
+    DECODE_DURATION,
+    FINISH_REASON,
+    KV_CACHE_UTILIZATION,
+    PREFILL_DURATION,
+    QUEUE_DURATION,
+    REQUESTS_FINISHED,
+    REQUESTS_RUNNING,
+    TOKEN_TYPE,
+    TOKENS_PROCESSED,
+    Metric,
+)
+from firsttoken.dashboards.grafana import Query
+from firsttoken.dashboards.panels import query
+from firsttoken.promql import Matcher, Scope
+
+__all__ = [
+    "PHASES",
+    "QUANTILES",
+    "WINDOW",
+    "answering",
+    "distribution",
+    "error_share",
+    "finished",
+    "kv_usage",
+    "mean",
+    "of_kind",
+    "or_idle",
+    "p95",
+    "quantiles",
+    "tokens",
+    "within",
+]
+
+WINDOW = "$__rate_interval"
+QUANTILES = (("p50", Decimal("0.5")), ("p95", Decimal("0.95")), ("p99", Decimal("0.99")))
+PHASES: Mapping[str, Metric] = {
+    "queue": QUEUE_DURATION,
+    "prefill": PREFILL_DURATION,
+    "decode": DECODE_DURATION,
+}
+
+
+def or_idle(value: str, traffic: str) -> str:
+    """``value``, or NaN where there is none and the ``traffic`` series exist."""
+    return f"{value} or {traffic} * NaN"
+
+
+def mean(metric: Metric, scope: Scope) -> str:
+    """A histogram's mean."""
+    value = promql.mean(metric, WINDOW, scope)
+    return or_idle(value, promql.count_rate(metric, WINDOW, scope))
+
+
+def p95(metric: Metric, scope: Scope) -> str:
+    """A histogram's 95th percentile."""
+    return promql.quantile(Decimal("0.95"), metric, WINDOW, scope)
+
+
+def quantiles(metric: Metric, scope: Scope) -> list[Query]:
+    """Median, 95th and 99th percentile, and the mean."""
+    found = [
+        query(promql.quantile(share, metric, WINDOW, scope), name) for name, share in QUANTILES
+    ]
+    return [*found, query(mean(metric, scope), "mean")]
+
+
+def distribution(metric: Metric, scope: Scope) -> str:
+    """Observations in each bucket, for a heatmap."""
+    series = promql.selector(metric, scope, suffix="_bucket", window=WINDOW)
+    return f"sum by (le) (increase({series}))"
+
+
+def finished(scope: Scope, reason: str | None = None) -> str:
+    """Requests that ended per second, all or those of one reason."""
+    chosen = scope.matching(Matcher(FINISH_REASON.name, reason)) if reason else scope
+    return promql.rate(REQUESTS_FINISHED, WINDOW, chosen)
+
+
+def error_share(scope: Scope) -> str:
+    """The share of ended requests that ended with an error; client aborts are not errors."""
+    ended = finished(scope)
+    failed = f"({finished(scope, 'error')} or 0 * {ended})"
+    return or_idle(f"{failed} / ({ended} > 0)", ended)
+
+
+def kv_usage(scope: Scope) -> list[Query]:
+    """KV cache usage over the engines: fullest, mean and emptiest."""
+    metric = KV_CACHE_UTILIZATION
+    return [
+        query(promql.gauge(metric, scope, "max"), "fullest"),
+        query(promql.gauge(metric, scope, "avg"), "mean"),
+        query(promql.gauge(metric, scope, "min"), "emptiest"),
+    ]
+
+
+def tokens(scope: Scope, kind: str) -> str:
+    """Tokens per second: ``input`` or ``output``."""
+    return promql.rate(TOKENS_PROCESSED, WINDOW, of_kind(scope, kind))
+
+
+def of_kind(scope: Scope, kind: str) -> Scope:
+    """The scope of one type of token."""
+    return scope.matching(Matcher(TOKEN_TYPE.name, kind))
+
+
+def within(metric: Metric, bound: str, scope: Scope) -> str:
+    """The share of requests not above a bucket's bound; those that failed count against it."""
+    series = promql.selector(metric, scope, suffix="_bucket", window=WINDOW, le=f'le="{bound}"')
+    good = f"sum{scope.grouping()} (rate({series}))"
+    measured = promql.count_rate(metric, WINDOW, scope)
+    every = f"({measured} + ({finished(scope, 'error')} or 0 * {measured}))"
+    return or_idle(f"{good} / ({every} > 0)", measured)
+
+
+def answering(scope: Scope) -> str:
+    """The number of engine instances whose metrics arrive; 0, never nothing, in an outage."""
+    instances = promql.gauge(REQUESTS_RUNNING, scope.kept("instance"), "count")
+    return f"count({instances}) or vector(0)"

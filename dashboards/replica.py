@@ -1,0 +1,268 @@
+"""LLM / Replica: which engine is the odd one out, and what it is doing."""
+
+from firsttoken import promql
+from firsttoken.catalogue import (
+    ENGINE,
+    KV_CACHE_UTILIZATION,
+    PREEMPTIONS,
+    REQUESTS_RUNNING,
+    REQUESTS_WAITING,
+    TIME_PER_OUTPUT_TOKEN,
+    TIME_TO_FIRST_TOKEN,
+    TOKENS_PROCESSED,
+)
+from firsttoken.dashboards import measures, variables
+from firsttoken.dashboards.board import Board, Section, link_to, reported, service_notes
+from firsttoken.dashboards.grafana import Panel
+from firsttoken.dashboards.measures import WINDOW
+from firsttoken.dashboards.panels import instant, legend_of, query, stat, table, timeseries
+from firsttoken.dashboards.service import outage_tile
+from firsttoken.dashboards.style import BAD, GOOD, WARN, by_name, gauge_cell, steps, values
+from firsttoken.promql import Scope
+from firsttoken.vocabulary import SEMCONV, Vocabulary
+
+__all__ = ["UID", "board"]
+
+UID = "firsttoken-replica"
+MOST = 20
+"""Lines in a chart at most: those with the highest values."""
+LETTERS = "ABCDEFGHIJ"
+
+
+def _balance(scope: Scope) -> dict[str, str]:
+    running = promql.gauge(REQUESTS_RUNNING, scope)
+    return {
+        "largest over mean": measures.or_idle(
+            f"max({running}) / (avg({running}) > 0)", _any(scope)
+        ),
+        "variation": measures.or_idle(f"stddev({running}) / (avg({running}) > 0)", _any(scope)),
+    }
+
+
+def _any(scope: Scope) -> str:
+    return promql.gauge(REQUESTS_RUNNING, scope.kept())
+
+
+def _tiles(scope: Scope) -> tuple[Panel, ...]:
+    each = scope.kept("instance", ENGINE.name)
+    resets = promql.selector(TOKENS_PROCESSED, scope, window="$__range")
+    restarted = f"sum(max by (instance) (resets({resets})))"
+    return reported(
+        lambda: outage_tile(scope),
+        lambda: stat(
+            "Restarts",
+            "Engines whose counters began again within the time range shown.",
+            [instant(restarted, "restarts")],
+            "short",
+            decimals=0,
+            thresholds=steps((None, GOOD), (1, WARN)),
+            mappings=[values({"0": ("none", GOOD)})],
+        ),
+        lambda: stat(
+            "Imbalance",
+            "Requests in the largest batch over the mean of all replicas. 1 is even; 2 means that "
+            "one replica does twice its share, and its users wait for it.",
+            [query(_balance(each)["largest over mean"], "imbalance")],
+            "suffix:x",
+            decimals=2,
+            thresholds=steps((None, GOOD), (1.5, WARN), (3, BAD)),
+        ),
+        lambda: stat(
+            "Variation",
+            "Standard deviation of the batch sizes over their mean. 0 is even. It lasts above 0.5 "
+            "when the routing does not see the load, or when sessions stick to a replica.",
+            [query(_balance(each)["variation"], "variation")],
+            "percentunit",
+            decimals=0,
+            thresholds=steps((None, GOOD), (0.5, WARN)),
+        ),
+        lambda: stat(
+            "Waiting",
+            "Requests that wait on the chosen replicas, now.",
+            [query(promql.gauge(REQUESTS_WAITING, scope), "waiting")],
+            "short",
+        ),
+        lambda: stat(
+            "Fullest KV cache",
+            "Usage of the KV cache of the fullest replica. Near 100 % requests wait or are "
+            "preempted.",
+            [query(promql.gauge(KV_CACHE_UTILIZATION, scope, "max"), "usage")],
+            "percentunit",
+            decimals=0,
+            minimum=0,
+            maximum=1,
+            thresholds=steps((None, GOOD), (0.85, WARN), (0.97, BAD)),
+        ),
+        lambda: stat(
+            "Slowest TTFT p95",
+            "95th percentile of the time to first token on the replica where it is highest.",
+            [query(f"max({measures.p95(TIME_TO_FIRST_TOKEN, each)})", "p95")],
+            "s",
+        ),
+        lambda: stat(
+            "Slowest TPOT p95",
+            "95th percentile of the time per output token on the replica where it is highest.",
+            [query(f"max({measures.p95(TIME_PER_OUTPUT_TOKEN, each)})", "p95")],
+            "s",
+        ),
+    )
+
+
+def _links() -> dict[str, object]:
+    here = "&var-instance=${__data.fields.Instance}"
+    logs = (
+        '/explore?schemaVersion=1&panes={"a":{"datasource":"${logs}","queries":[{"refId":"A",'
+        '"expr":"{pod=\\"${__data.fields.Pod}\\"}"}],'
+        '"range":{"from":"${__from}","to":"${__to}"}}}'
+    )
+    traces = (
+        '/explore?schemaVersion=1&panes={"a":{"datasource":"${traces}","queries":[{"refId":"A",'
+        '"queryType":"traceql","query":"{resource.k8s.pod.name=\\"${__data.fields.Pod}\\"}"}],'
+        '"range":{"from":"${__from}","to":"${__to}"}}}'
+    )
+    return {
+        "id": "links",
+        "value": [
+            link_to("This replica only", UID, "job", "namespace", extra=here),
+            link_to("Its GPUs", "firsttoken-gpu", "job", "namespace", extra=here),
+            {"title": "Its logs", "url": logs, "targetBlank": True},
+            {"title": "Its traces", "url": traces, "targetBlank": True},
+        ],
+    }
+
+
+def _replicas(scope: Scope) -> tuple[Panel, ...]:
+    each = scope.kept("instance", "pod", ENGINE.name)
+
+    def panel() -> Panel:
+        columns = {
+            "Running": (promql.gauge(REQUESTS_RUNNING, each), "short", 0),
+            "Waiting": (promql.gauge(REQUESTS_WAITING, each), "short", 0),
+            "KV cache": (promql.gauge(KV_CACHE_UTILIZATION, each, "max"), "percentunit", 0),
+            "Requests": (measures.finished(each), "reqps", 2),
+            "Output tokens": (measures.tokens(each, "output"), "short", 0),
+            "Error share": (measures.error_share(each), "percentunit", 2),
+            "TTFT p95": (measures.p95(TIME_TO_FIRST_TOKEN, each), "s", 3),
+            "TPOT p95": (measures.p95(TIME_PER_OUTPUT_TOKEN, each), "s", 4),
+            "Preemptions": (promql.rate(PREEMPTIONS, WINDOW, each), "ops", 2),
+        }
+        return table(
+            "Replicas",
+            "One line an engine rank of an instance. Follow an instance to see it alone, to its "
+            "GPUs, its logs or its traces. The odd one out is the one to look at.",
+            [instant(expression, shape="table") for expression, _, _ in columns.values()],
+            height=9,
+            columns={
+                "instance": "Instance",
+                "pod": "Pod",
+                scope.vocabulary.label(ENGINE.name): "Rank",
+                **{f"Value #{LETTERS[i]}": name for i, name in enumerate(columns)},
+            },
+            sort_by="TTFT p95",
+            descending=True,
+            overrides=[
+                by_name("Instance", _links()),
+                *(
+                    by_name(
+                        name,
+                        {"id": "unit", "value": unit},
+                        {"id": "decimals", "value": decimals},
+                        *(gauge_cell() if name == "KV cache" else ()),
+                    )
+                    for name, (_, unit, decimals) in columns.items()
+                ),
+            ],
+        )
+
+    return reported(panel)
+
+
+def _charts(scope: Scope) -> tuple[Panel, ...]:
+    each = scope.kept("instance", ENGINE.name)
+    legend = legend_of("instance", scope.vocabulary.label(ENGINE.name))
+
+    def chart(
+        title: str, text: str, expression: str, unit: str, most: float | None = None
+    ) -> Panel:
+        return timeseries(
+            title,
+            f"{text} The {MOST} replicas with the highest values.",
+            [query(f"topk({MOST}, {expression})", legend)],
+            unit,
+            maximum=most,
+        )
+
+    return reported(
+        lambda: chart(
+            "Running by replica",
+            "Requests in each batch. Lines that lie together are an even load; one at 0 while "
+            "others work gets no requests, or is stuck.",
+            promql.gauge(REQUESTS_RUNNING, each),
+            "short",
+        ),
+        lambda: chart(
+            "Waiting by replica",
+            "Requests that wait on each replica. One alone: routing. All: capacity.",
+            promql.gauge(REQUESTS_WAITING, each),
+            "short",
+        ),
+        lambda: chart(
+            "KV cache by replica",
+            "Usage of each KV cache. The fullest one is where requests are preempted first.",
+            promql.gauge(KV_CACHE_UTILIZATION, each, "max"),
+            "percentunit",
+            1,
+        ),
+        lambda: chart(
+            "TTFT p95 by replica",
+            "95th percentile of the time to first token of each replica.",
+            measures.p95(TIME_TO_FIRST_TOKEN, each),
+            "s",
+        ),
+        lambda: chart(
+            "TPOT p95 by replica",
+            "95th percentile of the time per output token of each replica. One replica alone that "
+            "is slow at an equal batch is a hardware question.",
+            measures.p95(TIME_PER_OUTPUT_TOKEN, each),
+            "s",
+        ),
+        lambda: chart(
+            "Output tokens by replica",
+            "Tokens generated per second by each replica.",
+            measures.tokens(each, "output"),
+            "short",
+        ),
+    )
+
+
+def board(vocabulary: Vocabulary = SEMCONV) -> Board:
+    """The dashboard for one vocabulary."""
+    scope = variables.replica_scope(vocabulary)
+    each = scope.kept("instance", ENGINE.name)
+
+    def balance() -> Panel:
+        return timeseries(
+            "Balance",
+            "Largest batch over the mean, and the variation of all batches. 1 and 0 are even.",
+            [query(expression, name) for name, expression in _balance(each).items()],
+            "short",
+            width=24,
+            height=6,
+        )
+
+    return Board(
+        uid=UID,
+        title="LLM / Replica",
+        description="Each engine beside the others: load, latency, cache, balance.",
+        variables=[
+            *variables.replica_variables(vocabulary),
+            variables.other_source("logs", "Logs", "loki"),
+            variables.other_source("traces", "Traces", "tempo"),
+        ],
+        sections=(
+            Section("", (*_tiles(scope), *_replicas(scope))),
+            Section("Load and latency", _charts(scope)),
+            Section("Balance over time", reported(balance)),
+        ),
+        notes=service_notes(scope),
+    )

@@ -1,0 +1,329 @@
+"""LLM / Service: traffic, errors, latency and saturation of the chosen models."""
+
+from firsttoken import promql
+from firsttoken.catalogue import (
+    FINISH_REASON,
+    INTER_TOKEN_LATENCY,
+    KV_CACHE_UTILIZATION,
+    PREEMPTIONS,
+    QUEUE_DURATION,
+    REQUEST_DURATION,
+    REQUEST_MODEL,
+    REQUESTS_FINISHED,
+    REQUESTS_RUNNING,
+    REQUESTS_WAITING,
+    TIME_PER_OUTPUT_TOKEN,
+    TIME_TO_FIRST_TOKEN,
+    Metric,
+)
+from firsttoken.dashboards import measures, variables
+from firsttoken.dashboards.board import Board, Section, link_to, reported, service_notes
+from firsttoken.dashboards.grafana import Panel
+from firsttoken.dashboards.measures import WINDOW
+from firsttoken.dashboards.panels import heatmap, instant, query, stat, table, timeseries
+from firsttoken.dashboards.style import (
+    BAD,
+    GOOD,
+    WARN,
+    by_name,
+    colours,
+    gauge_cell,
+    objective_line,
+    steps,
+    values,
+)
+from firsttoken.promql import Scope
+from firsttoken.vocabulary import SEMCONV, Vocabulary
+
+__all__ = ["UID", "board"]
+
+UID = "firsttoken-service"
+INTERPOLATED = (
+    "Percentiles are interpolated inside a bucket: they are as exact as the bucket is narrow."
+)
+LATENCIES = (
+    (
+        TIME_TO_FIRST_TOKEN,
+        "Time to first token",
+        "From the arrival of a request to its first token: waiting and prefill. High with a queue: "
+        "not enough capacity. High without one: long prompts, or a slow prefill.",
+    ),
+    (
+        TIME_PER_OUTPUT_TOKEN,
+        "Time per output token",
+        "How fast an answer streams: per request, the time after the first token over the tokens "
+        "after it. Rises with the batch; a jump at an equal load is the engine or the GPU.",
+    ),
+    (
+        REQUEST_DURATION,
+        "Request duration",
+        "From the arrival of a request to the end of its answer. It grows with the length of the "
+        "answers: judge it together with tokens per request.",
+    ),
+)
+
+
+def outage_tile(scope: Scope) -> Panel:
+    """The tile that is red when no engine answers."""
+    return stat(
+        "Engines answering",
+        "Instances whose metrics arrive. 0 is a total outage, or a Prometheus that cannot reach "
+        "them; it stays red for as long as it lasts. Look at Data quality next.",
+        [query(measures.answering(scope), "answering")],
+        "short",
+        thresholds=steps((None, BAD), (1, GOOD)),
+        mappings=[values({"0": ("NONE", BAD)})],
+        links=[link_to("Data quality", "firsttoken-data-quality", "job")],
+    )
+
+
+def _latency_tile(metric: Metric, title: str, scope: Scope) -> Panel:
+    return stat(
+        f"{title} p95",
+        f"95th percentile of the last minutes, all chosen models together. {INTERPOLATED} "
+        "Whether it is good enough is for the objectives to say.",
+        [query(measures.p95(metric, scope), "p95")],
+        "s",
+    )
+
+
+def _tiles(scope: Scope) -> tuple[Panel, ...]:
+    return reported(
+        lambda: outage_tile(scope),
+        lambda: stat(
+            "Requests",
+            "Requests that ended per second, whatever their reason.",
+            [query(measures.finished(scope), "requests")],
+            "reqps",
+            decimals=2,
+        ),
+        lambda: stat(
+            "Error share",
+            "Share of ended requests that ended with an error. Requests that were refused before "
+            "the engine saw them, and those that clients aborted, are not among them.",
+            [query(measures.error_share(scope), "errors")],
+            "percentunit",
+            decimals=2,
+            minimum=0,
+            maximum=1,
+            thresholds=steps((None, GOOD), (0.001, WARN), (0.01, BAD)),
+        ),
+        lambda: _latency_tile(TIME_TO_FIRST_TOKEN, "TTFT", scope),
+        lambda: _latency_tile(TIME_PER_OUTPUT_TOKEN, "TPOT", scope),
+        lambda: _latency_tile(REQUEST_DURATION, "E2E", scope),
+        lambda: stat(
+            "Waiting",
+            "Requests that wait for a place in the batch, now. A queue that does not empty within "
+            "a minute means that more arrives than is served.",
+            [query(promql.gauge(REQUESTS_WAITING, scope), "waiting")],
+            "short",
+        ),
+        lambda: stat(
+            "Fullest KV cache",
+            "Usage of the KV cache of the fullest engine. Near 100 % requests wait or are "
+            "preempted.",
+            [query(promql.gauge(KV_CACHE_UTILIZATION, scope, "max"), "usage")],
+            "percentunit",
+            decimals=0,
+            minimum=0,
+            maximum=1,
+            thresholds=steps((None, GOOD), (0.85, WARN), (0.97, BAD)),
+        ),
+    )
+
+
+def _latency(scope: Scope) -> tuple[Panel, ...]:
+    def panel(metric: Metric, title: str, text: str) -> Panel:
+        return timeseries(
+            title,
+            f"{text} {INTERPOLATED} The dashed line is the strictest objective of the rules.",
+            [
+                *measures.quantiles(metric, scope),
+                query(variables.threshold(metric), "objective"),
+            ],
+            "s",
+            height=9,
+            overrides=[*colours("p50", "p95", "p99", "mean"), objective_line()],
+        )
+
+    return reported(
+        *(
+            lambda metric=metric, title=title, text=text: panel(metric, title, text)
+            for metric, title, text in LATENCIES
+        )
+    )
+
+
+def _traffic(scope: Scope) -> tuple[Panel, ...]:
+    reason = scope.vocabulary.label(FINISH_REASON.name)
+    return reported(
+        lambda: timeseries(
+            "Requests by how they ended",
+            "Requests per second by reason: a natural stop, the length limit, an abort by the "
+            "client, an error. Aborts that rise with latency are users who gave up.",
+            [
+                query(
+                    promql.rate(REQUESTS_FINISHED, WINDOW, scope.kept(FINISH_REASON.name)),
+                    f"{{{{{reason}}}}}",
+                )
+            ],
+            "reqps",
+            stacked=True,
+            overrides=colours("stop", "length", "abort", "error"),
+        ),
+        lambda: timeseries(
+            "Tokens",
+            "Prompt tokens taken in and tokens generated, per second. The load in the unit that "
+            "the hardware works in.",
+            [query(measures.tokens(scope, kind), kind) for kind in ("input", "output")],
+            "short",
+            overrides=colours("input", "output"),
+        ),
+        lambda: timeseries(
+            "Mean time per phase",
+            "Where the time of a request goes on average: waiting, prefill, decode. The phase that "
+            "grew is the one to look at. Means, because percentiles do not add up.",
+            [query(measures.mean(metric, scope), name) for name, metric in measures.PHASES.items()],
+            "s",
+            stacked=True,
+            overrides=colours(*measures.PHASES),
+        ),
+    )
+
+
+def _saturation(scope: Scope) -> tuple[Panel, ...]:
+    return reported(
+        lambda: timeseries(
+            "Requests in the engines",
+            "Requests in the running batches and waiting for one. Waiting above 0 for long is "
+            "saturation.",
+            [
+                query(promql.gauge(REQUESTS_RUNNING, scope), "running"),
+                query(promql.gauge(REQUESTS_WAITING, scope), "waiting"),
+            ],
+            "short",
+            stacked=True,
+            overrides=colours("running", "waiting"),
+        ),
+        lambda: timeseries(
+            "KV cache usage",
+            "Usage over the engines: fullest, mean and emptiest. Far apart: the load is not "
+            "balanced; see Replica.",
+            measures.kv_usage(scope),
+            "percentunit",
+            maximum=1,
+        ),
+        lambda: timeseries(
+            "Preemptions",
+            "Running requests per second that lost their KV cache and must be computed again. "
+            "Lasting preemptions mean that the cache is too small for this batch.",
+            [query(promql.rate(PREEMPTIONS, WINDOW, scope), "preemptions")],
+            "ops",
+        ),
+    )
+
+
+def _bounds(scope: Scope) -> tuple[Panel, ...]:
+    def panel(metric: Metric, title: str, variable: str) -> Panel:
+        return timeseries(
+            title,
+            "Share of requests within the bound chosen at the top, one of the histogram's own, so "
+            "that the share is exact. Requests that failed count as not within it.",
+            [query(measures.within(metric, f"${variable}", scope), "within")],
+            "percentunit",
+            width=12,
+            minimum=None,
+            maximum=1,
+        )
+
+    return reported(
+        lambda: panel(TIME_TO_FIRST_TOKEN, "TTFT within the chosen bound", "ttft"),
+        lambda: panel(TIME_PER_OUTPUT_TOKEN, "TPOT within the chosen bound", "tpot"),
+    )
+
+
+def _models(scope: Scope) -> tuple[Panel, ...]:
+    model = scope.vocabulary.label(REQUEST_MODEL.name)
+    each = scope.kept(REQUEST_MODEL.name)
+
+    def panel() -> Panel:
+        expressions = {
+            "Requests": (measures.finished(each), "reqps", 2),
+            "Output tokens": (measures.tokens(each, "output"), "short", 0),
+            "Error share": (measures.error_share(each), "percentunit", 2),
+            "TTFT p95": (measures.p95(TIME_TO_FIRST_TOKEN, each), "s", 3),
+            "TPOT p95": (measures.p95(TIME_PER_OUTPUT_TOKEN, each), "s", 4),
+            "Waiting": (promql.gauge(REQUESTS_WAITING, each), "short", 0),
+            "KV cache": (promql.gauge(KV_CACHE_UTILIZATION, each, "max"), "percentunit", 0),
+        }
+        letters = "ABCDEFGHIJ"
+        heading = {f"Value #{letters[i]}": name for i, name in enumerate(expressions)}
+        link = link_to(
+            "This model only", UID, "job", "namespace", extra="&var-model=${__value.raw}"
+        )
+        return table(
+            "Models",
+            "One line a model. Follow a name to see that model alone.",
+            [instant(expression, shape="table") for expression, _, _ in expressions.values()],
+            columns={model: "Model", **heading},
+            sort_by="Output tokens",
+            descending=True,
+            overrides=[
+                by_name("Model", {"id": "links", "value": [link]}),
+                *(
+                    by_name(
+                        name,
+                        {"id": "unit", "value": unit},
+                        {"id": "decimals", "value": decimals},
+                        *(gauge_cell() if name == "KV cache" else ()),
+                    )
+                    for name, (_, unit, decimals) in expressions.items()
+                ),
+            ],
+        )
+
+    return reported(panel)
+
+
+def _heatmaps(scope: Scope) -> tuple[Panel, ...]:
+    shown = (
+        *((metric, title) for metric, title, _ in LATENCIES),
+        (INTER_TOKEN_LATENCY, "Inter-token latency"),
+        (QUEUE_DURATION, "Time in the queue"),
+    )
+    return reported(
+        *(
+            lambda metric=metric, title=title: heatmap(
+                f"{title}, distribution",
+                "Requests (for inter-token latency: gaps) in each bucket over time. Two bands are "
+                "two kinds of request, or two kinds of replica; a percentile hides that.",
+                measures.distribution(metric, scope),
+                "s",
+            )
+            for metric, title in shown
+        )
+    )
+
+
+def board(vocabulary: Vocabulary = SEMCONV) -> Board:
+    """The dashboard for one vocabulary."""
+    scope = variables.engine_scope(vocabulary)
+    return Board(
+        uid=UID,
+        title="LLM / Service",
+        description="Traffic, errors, latency and saturation of LLM services.",
+        variables=[
+            *variables.service_variables(vocabulary),
+            variables.bound("ttft", "TTFT bound", TIME_TO_FIRST_TOKEN, scope, "0.5"),
+            variables.bound("tpot", "TPOT bound", TIME_PER_OUTPUT_TOKEN, scope, "0.05"),
+        ],
+        sections=(
+            Section("", (*_tiles(scope), *_latency(scope))),
+            Section("Traffic", _traffic(scope)),
+            Section("Saturation", _saturation(scope)),
+            Section("By model", _models(scope)),
+            Section("Within a bound", _bounds(scope)),
+            Section("Distributions", _heatmaps(scope), collapsed=True),
+        ),
+        notes=service_notes(scope),
+    )
