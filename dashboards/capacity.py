@@ -62,7 +62,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
     peak = f"max_over_time(({_output(scope)})[$__range:])"
     return reported(
         lambda: stat(
-            "Output tokens",
+            "Output tokens/s",
             "Tokens generated per second.",
             [query(_output(scope), "tokens/s")],
             "short",
@@ -70,7 +70,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             decimals=0,
         ),
         lambda: stat(
-            "Highest in range",
+            "Highest tokens/s in range",
             "The most output tokens per second in the time range: what the engines have been "
             "seen to do, which is a lower bound of what they can.",
             [instant(peak, "tokens/s")],
@@ -91,7 +91,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             graph=False,
         ),
         lambda: stat(
-            "Output tokens per GPU",
+            "Output tokens/s per GPU",
             "Tokens generated per second over the GPUs that report in the chosen place.",
             [query(f"{_output(scope)} / {gpu_count(vocabulary)}", "tokens/s")],
             "short",
@@ -181,8 +181,8 @@ def _history(scope: Scope) -> tuple[Panel, ...]:
     vocabulary = scope.vocabulary
     return reported(
         lambda: timeseries(
-            "Load and TTFT",
-            "Requests in the batch and waiting.",
+            "Requests in the engines",
+            "Requests in the running batches and waiting for one.",
             [
                 query(promql.gauge(REQUESTS_RUNNING, scope), "running"),
                 query(promql.gauge(REQUESTS_WAITING, scope), "waiting"),
@@ -219,7 +219,7 @@ def _history(scope: Scope) -> tuple[Panel, ...]:
             overrides=colours("input", "output"),
         ),
         lambda: timeseries(
-            "Output tokens, this time and a week before",
+            "Output tokens/s, now and a week before",
             "The same hour of the week before as a second line: growth, or a quieter day.",
             [
                 query(_output(scope), "now"),

@@ -1,7 +1,7 @@
-"""``firsttoken dashboards``: write the dashboards, and check them against a Prometheus."""
+"""``firsttoken dashboards``: write, check and lint the dashboards, and bring them to a Grafana."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ import yaml
 
 from firsttoken.config import parse_duration
 from firsttoken.dashboards import check as checks
+from firsttoken.dashboards import lint as rules
 from firsttoken.dashboards import render
+from firsttoken.dashboards.grafana_api import Grafana
 from firsttoken.errors import CheckFailedError, UsageError
 from firsttoken.prometheus import Prometheus
 
@@ -157,6 +159,90 @@ def check(
     broken = [result for _, result in results if result.status == "broken"]
     if broken:
         raise CheckFailedError(f"{len(broken)} of {len(results)} panels are broken")
+
+
+@dashboards.command(
+    epilog="""\b
+Examples:
+  firsttoken dashboards lint
+  firsttoken dashboards lint --json
+"""
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def lint(as_json: bool) -> None:
+    """Hold the dashboards to dashboard-linter's rules and to our own; exit code 1 if one fails."""
+    shapes = render.dashboards()
+    findings = rules.lint(shapes)
+    if as_json:
+        excluded = [asdict(exclusion) for exclusion in rules.EXCLUSIONS]
+        found = [asdict(finding) for finding in findings]
+        click.echo(json.dumps({"findings": found, "exclusions": excluded}, indent=2))
+    for finding in () if as_json else findings:
+        where = f"{finding.dashboard}: {finding.panel}" if finding.panel else finding.dashboard
+        click.echo(f"{finding.rule}: {where}: {finding.message}")
+    if findings:
+        raise CheckFailedError(f"{len(findings)} findings in {len(shapes)} dashboards")
+    if not as_json:
+        click.echo(f"{len(shapes)} dashboards, no findings, {len(rules.EXCLUSIONS)} exclusions")
+
+
+def _grafana_options(command: Callable[..., None]) -> Callable[..., None]:
+    url = click.option("--grafana", "url", required=True, help="URL of the Grafana.")
+    token = click.option(
+        "--token",
+        envvar="FIRSTTOKEN_GRAFANA_TOKEN",
+        help="Service account token; better in the environment as FIRSTTOKEN_GRAFANA_TOKEN.",
+    )
+    return url(token(command))
+
+
+@dashboards.command(
+    epilog="""\b
+Examples:
+  firsttoken dashboards diff --grafana https://grafana.example.org
+"""
+)
+@click.argument("names", nargs=-1, metavar="[UID]...")
+@_grafana_options
+def diff(names: tuple[str, ...], url: str, token: str | None) -> None:
+    """Show what differs in a Grafana from the dashboards here; exit code 1 if anything does."""
+    grafana = Grafana(url, token)
+    chosen = _chosen(names)
+    texts = [text for shape in chosen.values() if (text := grafana.diff(shape))]
+    for text in texts:
+        click.echo(text, nl=False)
+    if texts:
+        raise CheckFailedError(f"{len(texts)} of {len(chosen)} dashboards differ")
+    click.echo(f"{len(chosen)} dashboards are the same", err=True)
+
+
+@dashboards.command(
+    epilog="""\b
+Examples:
+  firsttoken dashboards push --grafana https://grafana.example.org --dry-run
+  firsttoken dashboards push --grafana https://grafana.example.org --folder LLM --message "v0.2"
+"""
+)
+@click.argument("names", nargs=-1, metavar="[UID]...")
+@_grafana_options
+@click.option("--folder", default="LLM", show_default=True, help="Made if it is not there.")
+@click.option("--message", default="firsttoken dashboards push", show_default=True)
+@click.option("--dry-run", is_flag=True, help="Only say what would be written.")
+def push(
+    names: tuple[str, ...], url: str, token: str | None, folder: str, message: str, dry_run: bool
+) -> None:
+    """Write the dashboards that differ into a Grafana; the others are left alone."""
+    grafana = Grafana(url, token)
+    changed = [shape for shape in _chosen(names).values() if grafana.diff(shape)]
+    if changed and not dry_run:
+        uid = grafana.folder(folder) or grafana.make_folder(folder)
+        for shape in changed:
+            grafana.push(shape, folder=uid, message=message)
+    done = "would write" if dry_run else "wrote"
+    for shape in changed:
+        click.echo(f"{done} {shape['uid']}")
+    if not changed:
+        click.echo("nothing to write")
 
 
 def _print(results: list[tuple[str, checks.PanelResult]]) -> None:

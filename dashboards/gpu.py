@@ -195,14 +195,22 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
     legend = legend_of("instance", scope.vocabulary.label(HW_ID.name))
 
     def chart(
-        title: str, text: str, expression: str, unit: str, most: float | None = None
+        title: str,
+        text: str,
+        expression: str,
+        unit: str,
+        *,
+        most: float | None = None,
+        width: int = 8,
     ) -> Panel:
         return timeseries(
             title,
             f"{text} The {MOST} GPUs with the highest values.",
             [query(f"topk({MOST}, {expression})", legend)],
             unit,
+            width=width,
             maximum=most,
+            many=True,
         )
 
     return reported(
@@ -211,7 +219,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
             "Share of time in which each GPU was busy. All high and latency rising: capacity.",
             promql.gauge(GPU_UTILIZATION, each, "max"),
             "percentunit",
-            1,
+            most=1,
         ),
         lambda: chart(
             "Memory",
@@ -219,7 +227,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
             "another process on the GPU.",
             memory_share(each),
             "percentunit",
-            1,
+            most=1,
         ),
         lambda: chart(
             "Temperature",
@@ -232,12 +240,14 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
             "Power drawn by each GPU. A flat top is the power limit.",
             promql.gauge(POWER, each, "max"),
             "watt",
+            width=12,
         ),
         lambda: chart(
             "Power by the energy counter",
             "The rate of the energy counter: as power, but no peak between scrapes is missed.",
             energy_rate(each),
             "watt",
+            width=12,
         ),
     )
 

@@ -66,7 +66,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             maximum=1,
         ),
         lambda: stat(
-            "Prompt tokens saved",
+            "Prompt tokens/s saved",
             "Prompt tokens per second that came from the prefix cache.",
             [query(promql.rate(PREFIX_CACHE_HITS, WINDOW, scope), "saved")],
             "short",
@@ -141,8 +141,18 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
 
 def _prefix(scope: Scope) -> tuple[Panel, ...]:
     by_engine = scope.kept("instance")
-    looked_up = promql.rate(PREFIX_CACHE_QUERIES, WINDOW, scope)
-    hits = promql.rate(PREFIX_CACHE_HITS, WINDOW, scope)
+
+    def found_and_computed() -> Panel:
+        looked_up = promql.rate(PREFIX_CACHE_QUERIES, WINDOW, scope)
+        hits = promql.rate(PREFIX_CACHE_HITS, WINDOW, scope)
+        return timeseries(
+            "Prompt tokens/s found and computed",
+            "Looked-up prompt tokens per second: found in the cache, and left to compute.",
+            [query(hits, "found"), query(f"{looked_up} - {hits}", "computed")],
+            "short",
+            stacked=True,
+        )
+
     return reported(
         lambda: timeseries(
             "Prefix cache hits",
@@ -152,13 +162,7 @@ def _prefix(scope: Scope) -> tuple[Panel, ...]:
             "percentunit",
             maximum=1,
         ),
-        lambda: timeseries(
-            "Prompt tokens found and computed",
-            "Looked-up prompt tokens per second: found in the cache, and left to compute.",
-            [query(hits, "found"), query(f"{looked_up} - {hits}", "computed")],
-            "short",
-            stacked=True,
-        ),
+        found_and_computed,
         lambda: timeseries(
             "Prefix cache hits by instance",
             "Hit share of the 20 instances with the lowest. A replica far below the others does "

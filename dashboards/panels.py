@@ -20,6 +20,8 @@ __all__ = [
     "xy_chart",
 ]
 
+MANY_HEIGHT = 10
+"""Grid units below which a legend with a line a series hides the lines."""
 Overrides = Sequence[Mapping[str, Any]]
 
 
@@ -57,24 +59,23 @@ def timeseries(
     bars: bool = False,
     overrides: Overrides = (),
     lines: Mapping[str, Any] | None = None,
-    log: bool = False,
+    many: bool = False,
 ) -> Panel:
-    """Lines over time; ``lines`` are thresholds drawn across, ``log`` a logarithmic axis."""
+    """Lines over time; ``lines`` are thresholds drawn across, ``many`` lists series in a table."""
     custom = {
         "drawStyle": "bars" if bars else "line",
         "lineWidth": 1,
-        "fillOpacity": 60 if bars else 30 if stacked else 8,
+        "fillOpacity": 60 if bars else 30 if stacked else 0,
         "showPoints": "never",
         "spanNulls": False,
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
-        "scaleDistribution": {"type": "log", "log": 10} if log else {"type": "linear"},
         "thresholdsStyle": {"mode": "dashed" if lines else "off"},
     }
     legend = {
-        "displayMode": "table",
+        "displayMode": "table" if many else "list",
         "placement": "bottom",
         "showLegend": True,
-        "calcs": ["lastNotNull", "max"],
+        "calcs": ["lastNotNull", "max"] if many else ["lastNotNull"],
     }
     return Panel(
         kind="timeseries",
@@ -82,11 +83,11 @@ def timeseries(
         description=description,
         targets=list(queries),
         width=width,
-        height=height,
+        height=MANY_HEIGHT if many else height,
         options={"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}},
         defaults=_defaults(
             unit,
-            min=None if log else minimum,
+            min=minimum,
             max=maximum,
             custom=custom,
             color={"mode": "palette-classic"},
@@ -248,7 +249,12 @@ def table(
         },
         defaults=_defaults(
             "short",
-            custom={"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False},
+            custom={
+                "align": "auto",
+                "cellOptions": {"type": "auto"},
+                "filterable": False,
+                "minWidth": 80,
+            },
             mappings=[idle_mapping()],
             thresholds=steps((None, BLUE)),
             color={"mode": "thresholds"},

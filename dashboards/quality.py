@@ -229,7 +229,10 @@ def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:
 
 
 def _series(scope: Scope) -> tuple[Panel, ...]:
-    resets = promql.selector(TOKENS_PROCESSED, scope, window=measures.WINDOW)
+    def resets() -> str:
+        series = promql.selector(TOKENS_PROCESSED, scope, window=measures.WINDOW)
+        return f"sum by (instance) (resets({series})) > 0"
+
     return reported(
         lambda: timeseries(
             "Samples by job",
@@ -253,7 +256,7 @@ def _series(scope: Scope) -> tuple[Panel, ...]:
             "Counter resets",
             "Engines whose counters began again. Each is a restart, or two engines behind one "
             "address, which makes every rate wrong.",
-            [query(f"sum by (instance) (resets({resets})) > 0", "{{instance}}")],
+            [query(resets(), "{{instance}}")],
             "short",
             bars=True,
         ),

@@ -1,12 +1,14 @@
 """All dashboards as JSON, and the forms in which a Grafana can be given them."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from firsttoken.dashboards import capacity, gpu, kvcache, quality, replica, service, slo
 from firsttoken.dashboards.board import build
-from firsttoken.vocabulary import SEMCONV, Vocabulary
+from firsttoken.dashboards.expand import panels
+from firsttoken.vocabulary import SEMCONV, NotReportedError, Vocabulary
 
 __all__ = ["configmap", "dashboards", "grafana_dashboard", "provider", "to_json", "to_json_list"]
 
@@ -24,9 +26,36 @@ CONFIGMAP_LIMIT = 1_000_000
 
 
 def dashboards(vocabulary: Vocabulary = SEMCONV) -> dict[str, dict[str, Any]]:
-    """Every dashboard by its uid, in reading order; one that has no panels is left out."""
-    built = (build(board(vocabulary), vocabulary) for board in BOARDS)
-    return {shape["uid"]: shape for shape in built if shape["panels"]}
+    """Every dashboard by its uid, in reading order.
+
+    A panel whose metric the vocabulary lacks is left out; so is a dashboard that then has nothing
+    to choose from or to show, and every link to it.
+    """
+    kept = {}
+    for board in BOARDS:
+        try:
+            shape = build(board(vocabulary), vocabulary)
+        except NotReportedError:
+            continue
+        if any(panels(shape)):
+            kept[shape["uid"]] = shape
+    return {uid: _linked(shape, frozenset(kept)) for uid, shape in kept.items()}
+
+
+def _linked(value: Any, uids: frozenset[str]) -> Any:
+    """The value without links to dashboards that there are not."""
+    if isinstance(value, dict):
+        return {key: _linked(item, uids) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_linked(item, uids) for item in value if not _leads_nowhere(item, uids)]
+    return value
+
+
+def _leads_nowhere(item: object, uids: frozenset[str]) -> bool:
+    if not isinstance(item, dict):
+        return False
+    target = re.match(r"/d/([^?]+)", str(item.get("url", "")))
+    return target is not None and target[1] not in uids
 
 
 def to_json(dashboard: Mapping[str, Any]) -> str:

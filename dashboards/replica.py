@@ -63,7 +63,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "Requests in the largest batch over the mean of all replicas. 1 is even; 2 means that "
             "one replica does twice its share, and its users wait for it.",
             [query(_balance(each)["largest over mean"], "imbalance")],
-            "suffix:x",
+            "short",
             decimals=2,
             thresholds=steps((None, GOOD), (1.5, WARN), (3, BAD)),
         ),
@@ -140,10 +140,10 @@ def _replicas(scope: Scope) -> tuple[Panel, ...]:
             "Waiting": (promql.gauge(REQUESTS_WAITING, each), "short", 0),
             "KV cache": (promql.gauge(KV_CACHE_UTILIZATION, each, "max"), "percentunit", 0),
             "Requests": (measures.finished(each), "reqps", 2),
-            "Output tokens": (measures.tokens(each, "output"), "short", 0),
+            "Output tokens/s": (measures.tokens(each, "output"), "short", 0),
             "Error share": (measures.error_share(each), "percentunit", 2),
-            "TTFT p95": (measures.p95(TIME_TO_FIRST_TOKEN, each), "s", 3),
-            "TPOT p95": (measures.p95(TIME_PER_OUTPUT_TOKEN, each), "s", 4),
+            "TTFT p95": (measures.p95(TIME_TO_FIRST_TOKEN, each), "s", 1),
+            "TPOT p95": (measures.p95(TIME_PER_OUTPUT_TOKEN, each), "s", 1),
             "Preemptions": (promql.rate(PREEMPTIONS, WINDOW, each), "ops", 2),
         }
         return table(
@@ -190,6 +190,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
             [query(f"topk({MOST}, {expression})", legend)],
             unit,
             maximum=most,
+            many=True,
         )
 
     return reported(
@@ -227,7 +228,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
             "s",
         ),
         lambda: chart(
-            "Output tokens by replica",
+            "Output tokens/s by replica",
             "Tokens generated per second by each replica.",
             measures.tokens(each, "output"),
             "short",

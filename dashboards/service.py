@@ -172,7 +172,7 @@ def _traffic(scope: Scope) -> tuple[Panel, ...]:
             overrides=colours("stop", "length", "abort", "error"),
         ),
         lambda: timeseries(
-            "Tokens",
+            "Tokens per second",
             "Prompt tokens taken in and tokens generated, per second. The load in the unit that "
             "the hardware works in.",
             [query(measures.tokens(scope, kind), kind) for kind in ("input", "output")],
@@ -249,10 +249,10 @@ def _models(scope: Scope) -> tuple[Panel, ...]:
     def panel() -> Panel:
         expressions = {
             "Requests": (measures.finished(each), "reqps", 2),
-            "Output tokens": (measures.tokens(each, "output"), "short", 0),
+            "Output tokens/s": (measures.tokens(each, "output"), "short", 0),
             "Error share": (measures.error_share(each), "percentunit", 2),
-            "TTFT p95": (measures.p95(TIME_TO_FIRST_TOKEN, each), "s", 3),
-            "TPOT p95": (measures.p95(TIME_PER_OUTPUT_TOKEN, each), "s", 4),
+            "TTFT p95": (measures.p95(TIME_TO_FIRST_TOKEN, each), "s", 1),
+            "TPOT p95": (measures.p95(TIME_PER_OUTPUT_TOKEN, each), "s", 1),
             "Waiting": (promql.gauge(REQUESTS_WAITING, each), "short", 0),
             "KV cache": (promql.gauge(KV_CACHE_UTILIZATION, each, "max"), "percentunit", 0),
         }
@@ -266,7 +266,7 @@ def _models(scope: Scope) -> tuple[Panel, ...]:
             "One line a model. Follow a name to see that model alone.",
             [instant(expression, shape="table") for expression, _, _ in expressions.values()],
             columns={model: "Model", **heading},
-            sort_by="Output tokens",
+            sort_by="Output tokens/s",
             descending=True,
             overrides=[
                 by_name("Model", {"id": "links", "value": [link]}),

@@ -25,6 +25,7 @@ from firsttoken.dashboards.style import (
     by_name,
     colours,
     gauge_cell,
+    idle_mapping,
     objective_line,
     steps,
     values,
@@ -37,6 +38,7 @@ __all__ = ["UID", "board"]
 UID = "firsttoken-slo"
 SHORT, LONG = "5m", "1h"
 """The windows of the burn rate that the tiles show: the rules record both for every period."""
+SPENT = values({"0": ("spent", BAD)})
 _BUDGET = steps((None, BAD), (0, WARN), (0.25, GOOD))
 _BURN = steps((None, GOOD), (1, WARN), (10, BAD))
 
@@ -174,7 +176,7 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             f"How many times faster than allowed the budget goes, over {SHORT}, of the worst "
             "objective. At 1 the budget lasts exactly the period.",
             [query(f"max({objectives.burn(SHORT)})", "burn rate")],
-            "suffix:x",
+            "short",
             width=4,
             decimals=2,
             thresholds=_BURN,
@@ -187,6 +189,7 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             "s",
             width=4,
             decimals=1,
+            mappings=[SPENT],
             thresholds=steps((None, BAD), (3 * 86400, WARN), (14 * 86400, GOOD)),
         ),
     )
@@ -237,14 +240,19 @@ def _overview(objectives: Objectives) -> Panel:
             *(
                 by_name(
                     f"Burn {window}",
-                    {"id": "unit", "value": "suffix:x"},
+                    {"id": "unit", "value": "short"},
                     {"id": "decimals", "value": 2},
                     {"id": "thresholds", "value": _BURN},
                     coloured,
                 )
                 for window in (SHORT, LONG)
             ),
-            by_name("Exhausted in", {"id": "unit", "value": "s"}, {"id": "decimals", "value": 1}),
+            by_name(
+                "Exhausted in",
+                {"id": "unit", "value": "s"},
+                {"id": "decimals", "value": 1},
+                {"id": "mappings", "value": [SPENT, idle_mapping()]},
+            ),
             by_name(
                 "Model",
                 {
@@ -278,7 +286,7 @@ def _history(objectives: Objectives) -> tuple[Panel, ...]:
             "at 1. Short windows above long ones: it is getting worse; below: it is recovering. "
             "An alert needs a short and a long window at once.",
             [query(objectives.burn_by_window(), "{{window}}")],
-            "suffix:x",
+            "short",
             width=12,
             lines=steps((None, BLUE), (1, WARN)),
         ),
@@ -317,7 +325,7 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
             "Burn rate now, by window",
             "The same burn rates as above at the end of the time range, all windows side by side.",
             [instant(objectives.burn_by_window(), "{{window}}")],
-            "suffix:x",
+            "short",
             thresholds=_BURN,
         ),
     )

@@ -115,6 +115,11 @@ class Past:
         return "\n".join(line for lines in self.lines.values() for line in lines) + "\n# EOF\n"
 
 
+def up_before(moment: int) -> Rate:
+    """``up`` of a target that is down from then on."""
+    return lambda at: float(at < moment)
+
+
 @dataclass(frozen=True)
 class Deployment:
     """What stood there: ``rate`` is requests per second of one engine, also as a function of time.
@@ -159,7 +164,7 @@ class Deployment:
             past.gauge(SOURCE_DURATION, {**target, SOURCE.label: "vllm"}, 0.01)
             past.gauge(SOURCE_SAMPLES, {**target, SOURCE.label: "vllm"}, 400)
             past.until = END + 1
-            past.gauge("up", target, lambda at, gone=gone: float(at < gone))
+            past.gauge("up", target, up_before(gone))
             for name in ("scrape_duration_seconds", "scrape_samples_post_metric_relabeling"):
                 past.gauge(name, target, 0.02)
             past.gauge("scrape_series_added", target, 0)
