@@ -22,7 +22,7 @@ from firsttoken.dashboards.promscan import selectors
 from firsttoken.promql import Scope, selector
 from firsttoken.vocabulary import NotReportedError, Vocabulary
 
-__all__ = ["TAG", "Board", "Section", "build", "link_to", "reported"]
+__all__ = ["TAG", "Board", "Section", "build", "link_to", "panel_link", "reported"]
 
 TAG = "firsttoken"
 """The tag of every dashboard; the navigation lists the dashboards that have it."""
@@ -69,6 +69,20 @@ def link_to(title: str, uid: str, *variables: str, extra: str = "") -> dict[str,
         "title": title,
         "url": f"/d/{uid}?${{__url_time_range}}{passed}{extra}",
         "targetBlank": False,
+    }
+
+
+def panel_link(link: Mapping[str, Any]) -> dict[str, Any]:
+    """A link on the head of a panel, which has more fields than one on its data."""
+    return {
+        "type": "link",
+        "asDropdown": False,
+        "icon": "external link",
+        "includeVars": False,
+        "keepTime": False,
+        "tags": [],
+        "tooltip": "",
+        **link,
     }
 
 

@@ -53,8 +53,15 @@ def _output(scope: Scope) -> str:
 def cost(scope: Scope) -> str:
     """Price of a million output tokens at ``$price`` a GPU and hour, idle GPUs paid for too."""
     output = _output(scope)
-    per_hour = f"{gpu_count(scope.vocabulary)} * $price"
-    return measures.or_idle(f"{per_hour} / ({output} * 3600 / 1e6 > 0)", output)
+    count = gpu_count(scope.vocabulary)
+    value = f"{count} * $price / ({output} * 3600 / 1e6 > 0)"
+    return measures.or_idle(value, f"{output} * {count}")
+
+
+def per_joule(scope: Scope) -> str:
+    """Output tokens for each joule of the GPUs; nothing where no energy is reported."""
+    output, power = _output(scope), watts(scope.vocabulary)
+    return measures.or_idle(f"{output} / ({power} > 0)", f"{output} * {power}")
 
 
 def _tiles(scope: Scope) -> tuple[Panel, ...]:
@@ -101,14 +108,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
         lambda: stat(
             "Tokens per joule",
             "Output tokens for each joule that the GPUs used; hosts and cooling are not counted.",
-            [
-                query(
-                    measures.or_idle(
-                        f"{_output(scope)} / ({watts(vocabulary)} > 0)", _output(scope)
-                    ),
-                    "tokens/J",
-                )
-            ],
+            [query(per_joule(scope), "tokens/J")],
             "short",
             width=4,
             decimals=3,
@@ -178,7 +178,6 @@ def _knees(scope: Scope) -> tuple[Panel, ...]:
 
 
 def _history(scope: Scope) -> tuple[Panel, ...]:
-    vocabulary = scope.vocabulary
     return reported(
         lambda: timeseries(
             "Requests in the engines",
@@ -231,14 +230,7 @@ def _history(scope: Scope) -> tuple[Panel, ...]:
             "Tokens per joule",
             "Output tokens for each joule of the GPUs. It rises with the batch: idle GPUs draw "
             "power too.",
-            [
-                query(
-                    measures.or_idle(
-                        f"{_output(scope)} / ({watts(vocabulary)} > 0)", _output(scope)
-                    ),
-                    "tokens/J",
-                )
-            ],
+            [query(per_joule(scope), "tokens/J")],
             "short",
         ),
         lambda: timeseries(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from firsttoken.catalogue import TOKENS_PROCESSED
 from firsttoken.config import format_duration
 from firsttoken.dashboards.expand import View, expand, initial, panels, with_values
-from firsttoken.dashboards.known import names_of, unknown
+from firsttoken.dashboards.known import ONLY_WHEN_WRONG, names_of, unknown
 from firsttoken.dashboards.promscan import Selector, selectors
 from firsttoken.prometheus import Prometheus, QueryError, Series
 from firsttoken.promql import Scope
@@ -92,6 +92,8 @@ class _Checker:
 
     def _exists(self, selector: Selector) -> bool:
         label = selector.label("__name__")
+        if _shown(selector) in ONLY_WHEN_WRONG:
+            return True
         name = f'{{__name__{label.operator}"{label.value}"}}' if label else selector.name
         if name not in self.exists:
             span = format_duration(max(1, round(self.view.end - self.view.start)))

@@ -15,7 +15,7 @@ from firsttoken.catalogue import (
     TEMPERATURE,
 )
 from firsttoken.dashboards import variables
-from firsttoken.dashboards.board import Board, Section, link_to, reported, service_notes
+from firsttoken.dashboards.board import Board, Section, link_to, panel_link, reported, service_notes
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
 from firsttoken.dashboards.panels import (
@@ -68,7 +68,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "short",
             thresholds=steps((None, BAD), (1, GOOD)),
             mappings=[values({"0": ("NONE", BAD)})],
-            links=[link_to("Data quality", "firsttoken-data-quality", "job")],
+            links=[panel_link(link_to("Data quality", "firsttoken-data-quality", "job"))],
         ),
         lambda: stat(
             "Mean utilisation",

@@ -5,7 +5,7 @@ from firsttoken.catalogue import METRICS, Instrument
 from firsttoken.dashboards.promscan import Selector
 from firsttoken.vocabulary import Vocabulary
 
-__all__ = ["STANDARD", "UNTRANSLATED", "names_of", "unknown"]
+__all__ = ["ONLY_WHEN_WRONG", "STANDARD", "UNTRANSLATED", "names_of", "unknown"]
 
 STANDARD = frozenset(
     {
@@ -35,6 +35,9 @@ _RATES = (recorded.BAD, recorded.TOTAL)
 
 UNTRANSLATED = "vllm[:_].+|sglang[:_].+|tgi_.+|nv_inference_.+|DCGM_FI_.+"
 """Names of sources that their users scrape directly; searched for, so as to say so."""
+
+ONLY_WHEN_WRONG = frozenset({"ALERTS", UNTRANSLATED})
+"""Series whose absence is good: there is nothing to report."""
 
 
 def names_of(vocabulary: Vocabulary) -> frozenset[str]:

@@ -128,7 +128,9 @@ def stat(
             "graphMode": "area" if graph else "none",
             "justifyMode": "center",
             "orientation": "auto",
+            "percentChangeColorMode": "standard",
             "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
+            "showPercentChange": False,
             "textMode": "auto",
             "wideLayout": True,
         },
@@ -166,7 +168,18 @@ def bar_gauge(
         height=height,
         options={
             "displayMode": "basic",
+            "legend": {
+                "calcs": [],
+                "displayMode": "list",
+                "placement": "bottom",
+                "showLegend": False,
+            },
+            "maxVizHeight": 300,
+            "minVizHeight": 16,
+            "minVizWidth": 8,
+            "namePlacement": "auto",
             "orientation": "horizontal",
+            "sizing": "auto",
             "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
             "showUnfilled": True,
             "valueMode": "color" if thresholds else "text",
@@ -206,6 +219,7 @@ def heatmap(title: str, description: str, expression: str, unit: str, *, width: 
             "filterValues": {"le": 1e-9},
             "legend": {"show": True},
             "rowsFrame": {"layout": "auto"},
+            "showValue": "auto",
             "tooltip": {"mode": "single", "showColorScale": False, "yHistogram": True},
             "yAxis": {"axisPlacement": "left", "reverse": False, "unit": unit},
         },
@@ -228,8 +242,9 @@ def table(
     sort_by: str,
     descending: bool = False,
     overrides: Overrides = (),
+    empty: str = NOT_REPORTED,
 ) -> Panel:
-    """A row for each label set, joined over the queries.
+    """A row for each label set, joined over the queries; ``empty`` is shown when there is none.
 
     ``columns`` maps the names that Grafana gives (a label, ``Value #A``) to headings, in order.
     """
@@ -244,15 +259,18 @@ def table(
         height=height,
         options={
             "cellHeight": "sm",
+            "frameIndex": 0,
             "showHeader": True,
             "sortBy": [{"displayName": sort_by, "desc": descending}],
         },
         defaults=_defaults(
             "short",
+            noValue=empty,
             custom={
                 "align": "auto",
                 "cellOptions": {"type": "auto"},
                 "filterable": False,
+                "inspect": False,
                 "minWidth": 80,
             },
             mappings=[idle_mapping()],
@@ -293,7 +311,12 @@ def state_timeline(
         height=height,
         options={
             "alignValue": "left",
-            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": False},
+            "legend": {
+                "calcs": [],
+                "displayMode": "list",
+                "placement": "bottom",
+                "showLegend": False,
+            },
             "mergeValues": True,
             "rowHeight": 0.8,
             "showValue": "auto",
@@ -304,7 +327,7 @@ def state_timeline(
             mappings=list(mappings),
             thresholds=steps((None, BLUE)),
             color={"mode": "thresholds"},
-            custom={"fillOpacity": 80, "lineWidth": 0, "spanNulls": False},
+            custom={"fillOpacity": 80, "lineWidth": 0},
         ),
     )
 

@@ -151,6 +151,7 @@ def _names(scope: Scope) -> tuple[Panel, ...]:
             columns={"metric": "Metric", "Value": "Targets without"},
             hidden=["Value #A"],
             sort_by="Metric",
+            empty="none",
         ),
         lambda: table(
             "Names that were not translated",
@@ -160,6 +161,7 @@ def _names(scope: Scope) -> tuple[Panel, ...]:
             width=12,
             columns={"__name__": "Series", "job": "Job", "Value": "Count", "Value #A": "Count"},
             sort_by="Series",
+            empty="none",
         ),
     )
 

@@ -17,7 +17,7 @@ from firsttoken.catalogue import (
     Metric,
 )
 from firsttoken.dashboards import measures, variables
-from firsttoken.dashboards.board import Board, Section, link_to, reported, service_notes
+from firsttoken.dashboards.board import Board, Section, link_to, panel_link, reported, service_notes
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
 from firsttoken.dashboards.panels import heatmap, instant, query, stat, table, timeseries
@@ -73,7 +73,7 @@ def outage_tile(scope: Scope) -> Panel:
         "short",
         thresholds=steps((None, BAD), (1, GOOD)),
         mappings=[values({"0": ("NONE", BAD)})],
-        links=[link_to("Data quality", "firsttoken-data-quality", "job")],
+        links=[panel_link(link_to("Data quality", "firsttoken-data-quality", "job"))],
     )
 
 

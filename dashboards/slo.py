@@ -5,7 +5,7 @@ from typing import Any
 from firsttoken import recorded
 from firsttoken.catalogue import REQUEST_MODEL, REQUESTS_RUNNING
 from firsttoken.dashboards import variables
-from firsttoken.dashboards.board import Board, Section, link_to, service_notes
+from firsttoken.dashboards.board import Board, Section, link_to, panel_link, service_notes
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.panels import (
     bar_gauge,
@@ -127,7 +127,7 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             "short",
             thresholds=steps((None, BAD), (1, GOOD)),
             mappings=[values({"0": ("NONE", BAD)})],
-            links=[link_to("Data quality", "firsttoken-data-quality", "job")],
+            links=[panel_link(link_to("Data quality", "firsttoken-data-quality", "job"))],
         ),
         stat(
             "Engines lost in 1 h",
@@ -137,7 +137,7 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             "short",
             thresholds=steps((None, GOOD), (1, WARN)),
             mappings=[values({"0": ("none", GOOD)})],
-            links=[link_to("Replicas", "firsttoken-replica", "job")],
+            links=[panel_link(link_to("Replicas", "firsttoken-replica", "job"))],
         ),
         stat(
             "Alerts firing",
@@ -361,6 +361,7 @@ def _alerts(objectives: Objectives) -> Panel:
         columns=columns,
         hidden=["Value", "Value #A"],
         sort_by="Severity",
+        empty="no alert fires",
         overrides=[
             by_name(
                 "Severity", severity, {"id": "custom.cellOptions", "value": {"type": "color-text"}}
