@@ -74,7 +74,6 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             [query(_output(scope), "tokens/s")],
             "short",
             width=4,
-            decimals=0,
         ),
         lambda: stat(
             "Highest tokens/s in range",
@@ -83,7 +82,6 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             [instant(peak, "tokens/s")],
             "short",
             width=4,
-            decimals=0,
             graph=False,
         ),
         lambda: stat(

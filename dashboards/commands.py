@@ -1,6 +1,7 @@
 """``firsttoken dashboards``: write, check and lint the dashboards, and bring them to a Grafana."""
 
 import json
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +14,9 @@ from firsttoken.config import parse_duration
 from firsttoken.dashboards import check as checks
 from firsttoken.dashboards import lint as rules
 from firsttoken.dashboards import render
+from firsttoken.dashboards.expand import View
 from firsttoken.dashboards.grafana_api import Grafana
+from firsttoken.dashboards.pictures import Theme, picture
 from firsttoken.errors import CheckFailedError, UsageError
 from firsttoken.prometheus import Prometheus
 
@@ -159,6 +162,48 @@ def check(
     broken = [result for _, result in results if result.status == "broken"]
     if broken:
         raise CheckFailedError(f"{len(broken)} of {len(results)} panels are broken")
+
+
+@dashboards.command(
+    epilog="""\b
+Examples:
+  firsttoken dashboards pictures --prometheus http://127.0.0.1:9090 --out pictures --range 15m
+"""
+)
+@click.argument("names", nargs=-1, metavar="[UID]...")
+@click.option("--prometheus", "url", required=True, help="URL of the Prometheus to ask.")
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+@click.option("--range", "seconds", type=_Seconds(), default="1h", show_default=True)
+@click.option("--end", type=float, help="Unix time; default now.")
+@click.option("--scrape-interval", type=_Seconds(), default="15s", show_default=True)
+@click.option("--theme", type=click.Choice(("dark", "light")), default="dark", show_default=True)
+@click.option(
+    "--build", type=click.Path(file_okay=False, path_type=Path), default=Path("build/browser"),
+    show_default=True, help="Where dashboards/browser/build.sh installed Grafana's libraries.",
+)  # fmt: skip
+def pictures(
+    names: tuple[str, ...],
+    url: str,
+    out: Path,
+    seconds: float,
+    end: float | None,
+    scrape_interval: float,
+    theme: Theme,
+    build: Path,
+) -> None:
+    """Draw the dashboards with Grafana's libraries, one PNG each; needs chromium."""
+    until = time.time() if end is None else end
+    view = View(until - seconds, until, scrape_interval)
+    out.mkdir(parents=True, exist_ok=True)
+    failed = []
+    for uid, shape in _chosen(names).items():
+        drawn = picture(shape, url, view, out / f"{uid}.png", build=build, theme=theme)
+        empty = f", empty: {', '.join(drawn.empty)}" if drawn.empty else ""
+        click.echo(f"{drawn.file}: {len(drawn.panels)} panels{empty}")
+        wrong = [f"{p['title']}: {p['error']}" for p in drawn.panels if p["error"]]
+        failed += [f"{uid}: {problem}" for problem in (*drawn.errors, *wrong)]
+    if failed:
+        raise CheckFailedError("\n".join(failed))
 
 
 @dashboards.command(

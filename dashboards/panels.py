@@ -60,8 +60,13 @@ def timeseries(
     overrides: Overrides = (),
     lines: Mapping[str, Any] | None = None,
     many: bool = False,
+    empty: str = NOT_REPORTED,
 ) -> Panel:
-    """Lines over time; ``lines`` are thresholds drawn across, ``many`` lists series in a table."""
+    """Lines over time.
+
+    ``lines`` are thresholds drawn across, ``many`` lists the series in a table, ``empty`` is shown
+    when there is none.
+    """
     custom = {
         "drawStyle": "bars" if bars else "line",
         "lineWidth": 1,
@@ -87,6 +92,7 @@ def timeseries(
         options={"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}},
         defaults=_defaults(
             unit,
+            noValue=empty,
             min=minimum,
             max=maximum,
             custom=custom,

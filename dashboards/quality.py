@@ -136,6 +136,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "s",
             width=4,
             thresholds=steps((None, GOOD), (60, WARN), (240, BAD)),
+            graph=False,
         ),
     )
 
@@ -261,6 +262,7 @@ def _series(scope: Scope) -> tuple[Panel, ...]:
             [query(resets(), "{{instance}}")],
             "short",
             bars=True,
+            empty="none",
         ),
     )
 

@@ -1,0 +1,74 @@
+// Panels that Grafana's libraries do not export, drawn plainly: heatmap, state timeline, xy chart.
+import React from "react";
+import { formattedValueToString, getFieldDisplayName, getValueFormat } from "@grafana/data";
+
+function Canvas({ width, height, theme, draw }) {
+  const element = React.useRef();
+  React.useEffect(() => {
+    const context = element.current.getContext("2d");
+    context.font = "11px sans-serif";
+    context.fillStyle = theme.colors.text.secondary;
+    draw(context);
+  });
+  return <canvas ref={element} width={width} height={height} />;
+}
+
+const format = (unit, value) => formattedValueToString(getValueFormat(unit || "short")(value));
+
+export function Heatmap({ frames, width, height, theme, unit }) {
+  return <Canvas {...{ width, height, theme }} draw={(context) => {
+    const left = 60, columns = frames[0].length, cell = (height - 4) / frames.length;
+    const most = Math.max(...frames.flatMap((frame) => [...frame.fields[1].values]));
+    frames.forEach((frame, row) => {
+      const top = (frames.length - 1 - row) * cell;
+      frame.fields[1].values.forEach((value, column) => {
+        if (!(value > 0)) return;
+        const share = Math.sqrt(value / most);
+        context.fillStyle = `hsl(${240 - 180 * share} 70% ${25 + 35 * share}%)`;
+        context.fillRect(left + (column * (width - left)) / columns, top, (width - left) / columns + 1, cell - 1);
+      });
+      context.fillStyle = theme.colors.text.secondary;
+      if (row % Math.ceil(frames.length / 8) === 0) {
+        const le = frame.fields[1].labels.le;
+        context.fillText(le === "+Inf" ? "+Inf" : format(unit, Number(le)), 2, top + cell);
+      }
+    });
+  }} />;
+}
+
+export function StateTimeline({ frames, width, height, theme }) {
+  return <Canvas {...{ width, height, theme }} draw={(context) => {
+    const left = 180, row = Math.min(26, height / frames.length);
+    frames.forEach((frame, index) => {
+      const field = frame.fields[1], slot = (width - left) / frame.length;
+      context.fillStyle = theme.colors.text.primary;
+      context.fillText(getFieldDisplayName(field, frame, frames).slice(0, 28), 2, index * row + row / 2 + 4);
+      field.values.forEach((value, at) => {
+        context.fillStyle = field.display(value).color;
+        context.fillRect(left + at * slot, index * row + 2, slot + 1, row - 4);
+      });
+      context.fillStyle = "#fff";
+      context.fillText(field.display(field.values.at(-1)).text, width - 60, index * row + row / 2 + 4);
+    });
+  }} />;
+}
+
+export function XyChart({ frames, width, height, theme, series }) {
+  const named = (matcher) => frames[0].fields.find((f) => getFieldDisplayName(f, frames[0], frames) === matcher.options);
+  const x = named(series.x.matcher), y = named(series.y.matcher);
+  if (!x || !y) throw new Error("the series to draw are not in the data");
+  return <Canvas {...{ width, height, theme }} draw={(context) => {
+    const left = 70, bottom = 36, most = (f) => Math.max(1e-9, ...[...f.values].filter(Number.isFinite)) * 1.05;
+    const right = most(x), top = most(y);
+    const px = (v) => left + (v / right) * (width - left - 10), py = (v) => height - bottom - (v / top) * (height - bottom - 10);
+    for (let i = 0; i <= 4; i++) {
+      context.fillText(format(x.config.unit, (right * i) / 4), px((right * i) / 4) - 14, height - 20);
+      context.fillText(format(y.config.unit, (top * i) / 4), 2, py((top * i) / 4) + 4);
+    }
+    context.fillText(`${series.y.matcher.options} against ${series.x.matcher.options}`, left, height - 4);
+    context.fillStyle = theme.visualization.getColorByName("blue");
+    x.values.forEach((value, i) => {
+      if (Number.isFinite(value) && Number.isFinite(y.values[i])) context.fillRect(px(value) - 2, py(y.values[i]) - 2, 4, 4);
+    });
+  }} />;
+}
