@@ -261,7 +261,7 @@ def _nvidia(scope: Scope) -> tuple[Panel, ...]:
             "The last error code that the NVIDIA driver reported, since when, for GPUs that have "
             "one. It stays until the exporter restarts. NVIDIA's XID catalogue says what each "
             "means: 13, 31 and 43 are the application's; 48, 74, 79 and 95 are the hardware's.",
-            [query(f"{promql.gauge(GPU_XID_LAST, each, 'max')}", legend)],
+            [query(f"topk({MOST}, {promql.gauge(GPU_XID_LAST, each, 'max')})", legend)],
             mappings=[_NO_XID],
         ),
     )

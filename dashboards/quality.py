@@ -132,7 +132,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "Stalest sample",
             "Age of the oldest newest sample of a chosen target. Above two scrape intervals "
             "Prometheus is behind, or clocks differ; negative, a clock is ahead.",
-            [query(f"max(time() - timestamp({up}))", "age")],
+            [instant(f"max(time() - timestamp({up}))", "age")],
             "s",
             width=4,
             thresholds=steps((None, GOOD), (60, WARN), (240, BAD)),
