@@ -98,7 +98,7 @@ class _Checker:
         if name not in self.exists:
             span = format_duration(max(1, round(self.view.end - self.view.start)))
             found = self.prometheus.query(
-                f"count(present_over_time({name}[{span}]))", at=self.view.end
+                f"count(last_over_time({name}[{span}]))", at=self.view.end
             )
             self.exists[name] = bool(found)
         return self.exists[name]
@@ -141,12 +141,18 @@ def check(
     raises QueryError when Prometheus cannot be reached at all.
     """
     view = _view(end, seconds, scrape_interval)
+    values = {**view.built_in(), **initial(dashboard), **(variables or {})}
+    for variable in dashboard["templating"]["list"]:
+        given = variable["name"] in (variables or {}) or variable.get("includeAll")
+        found = () if given else _options(prometheus, variable, values, view)
+        if found and values[variable["name"]] not in found:  # Grafana takes the first one then
+            values[variable["name"]] = found[0]
     checker = _Checker(
         prometheus,
         view,
         names_of(vocabulary),
         _traffic(prometheus, vocabulary, view),
-        {**view.built_in(), **initial(dashboard), **(variables or {})},
+        values,
     )
     results = [_panel(checker, dashboard, panel) for panel in panels(dashboard)]
     for note in dashboard["annotations"]["list"]:
@@ -173,6 +179,25 @@ def _panel(
     )
 
 
+def _options(
+    prometheus: Prometheus, variable: Mapping[str, Any], values: Mapping[str, str], view: View
+) -> tuple[str, ...]:
+    """What a query variable offers, sorted; empty for other kinds of variable."""
+    if variable["type"] != "query":
+        return ()
+    found = _LABEL_VALUES.fullmatch(expand(variable["query"], values))
+    if found is None:
+        return ()
+    label, span = found["label"], values["__range"]
+    expression = f"group by ({label}) (last_over_time({found['series']}[{span}]))"
+    series = prometheus.query(expression, at=view.end)
+    offered = {one.labels[label] for one in series if label in one.labels}
+    pattern = variable["regex"].strip("/")
+    if pattern:
+        offered = {match[1] for value in offered if (match := re.search(pattern, value))}
+    return tuple(sorted(offered))
+
+
 def settings(
     prometheus: Prometheus,
     dashboard: Mapping[str, Any],
@@ -188,15 +213,7 @@ def settings(
     view = _view(end, seconds, SCRAPE_INTERVAL_S)
     opened = {**view.built_in(), **initial(dashboard)}
     for variable in dashboard["templating"]["list"]:
-        if variable["type"] != "query":
-            continue
-        found = _LABEL_VALUES.fullmatch(expand(variable["query"], opened))
-        if found is None:
-            continue
-        span = opened["__range"]
-        expression = f"group by ({found['label']}) (present_over_time({found['series']}[{span}]))"
-        series = prometheus.query(expression, at=view.end)
-        values = sorted(s.labels[found["label"]] for s in series if found["label"] in s.labels)
+        values = _options(prometheus, variable, opened, view)
         name = variable["name"]
         multi = bool(variable.get("multi"))
         for count in (1, 2) if multi else (1,):

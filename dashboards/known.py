@@ -56,6 +56,7 @@ def unknown(selector: Selector, names: frozenset[str]) -> bool:
     exact = selector.label("__name__")
     if exact is not None and exact.value == UNTRANSLATED:
         return False
-    if any(selector.name.startswith(rate) and selector.name[len(rate) :] for rate in _RATES):
+    name = exact.value if exact is not None and exact.operator == "=" else selector.name
+    if any(name.startswith(rate) and name != rate for rate in _RATES):
         return False
     return not any(selector.matches(known) for known in (*names, *STANDARD, *_RECORDED))

@@ -1,5 +1,6 @@
 """LLM / SLO: are users served as promised, how fast is the error budget going, what is firing."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from firsttoken import recorded
@@ -36,9 +37,13 @@ from firsttoken.vocabulary import Vocabulary
 __all__ = ["UID", "board"]
 
 UID = "firsttoken-slo"
-SHORT, LONG = "5m", "1h"
-"""The windows of the burn rate that the tiles show: the rules record both for every period."""
-SPENT = values({"0": ("spent", BAD)})
+_LATER = {"text": "not in sight", "color": GOOD, "index": 1}
+EXHAUSTION: tuple[Mapping[str, Any], ...] = (
+    values({"0": ("spent", BAD)}),
+    {"type": "range", "options": {"from": 10 * 365 * 86400, "to": 1e99, "result": _LATER}},
+    idle_mapping(),
+)
+"""What the time until a budget is spent is called when it is none, or years."""
 _BUDGET = steps((None, BAD), (0, WARN), (0.25, GOOD))
 _BURN = steps((None, GOOD), (1, WARN), (10, BAD))
 
@@ -84,11 +89,19 @@ class Objectives:
         """1 is untouched, 0 is spent, below 0 is overspent."""
         return f"1 - {self.joined(self.bad_share(), '/', self.allowed())}"
 
-    def burn(self, window: str) -> str:
-        """How many times faster than allowed the budget goes, over one window."""
-        total = self.series(recorded.total(window))
-        share = f"{self.series(recorded.bad(window))} / ({total} > 0) or {total} * NaN"
-        return self.joined(share, "/", self.allowed())
+    def burn(self, how: str) -> str:
+        """How many times faster than allowed the budget goes: ``max`` or ``min`` of all windows.
+
+        Which windows there are follows from the objective and its period, so none is named here.
+        """
+        total = self.windows(recorded.TOTAL)
+        share = f"{self.windows(recorded.BAD)} / ({total} > 0) or {total} * NaN"
+        kept = f"{self.key}, {self.model}"
+        return f"{how} by ({kept}) ({self.joined(share, '/', self.allowed())})"
+
+    def chosen(self, name: str) -> str:
+        """A recorded rate over the window that the reader chose."""
+        return f'{{__name__="{name}$window", {self._per_model}}}'
 
     def burn_by_window(self) -> str:
         """The fastest burn rate of the chosen objectives, for each window that is recorded."""
@@ -96,9 +109,9 @@ class Objectives:
         return f"max by (window) ({self.joined(share, '/', self.allowed())})"
 
     def exhaustion(self) -> str:
-        """Seconds until the budget is spent at the burn rate of the long window."""
+        """Seconds until the budget is spent at the lowest burn rate of all windows."""
         period = f"{recorded.PERIOD}{{{self._per_objective}}}"
-        left = f"clamp_min({self.budget_left()}, 0) / ({self.burn(LONG)} > 0)"
+        left = f"clamp_min({self.budget_left()}, 0) / clamp_min({self.burn('min')}, 1e-9)"
         return self.joined(left, "*", period)
 
     def alerts(self, *more: str) -> str:
@@ -172,10 +185,10 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             thresholds=_BUDGET,
         ),
         stat(
-            f"Fastest burn, {SHORT}",
-            f"How many times faster than allowed the budget goes, over {SHORT}, of the worst "
-            "objective. At 1 the budget lasts exactly the period.",
-            [query(f"max({objectives.burn(SHORT)})", "burn rate")],
+            "Fastest burn",
+            "How many times faster than allowed the budget goes, over the worst window of the "
+            "worst objective. At 1 the budget lasts exactly the period.",
+            [query(f"max({objectives.burn('max')})", "burn rate")],
             "short",
             width=4,
             decimals=2,
@@ -183,13 +196,13 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
         ),
         stat(
             "Soonest exhaustion",
-            f"Time until the first budget is spent if the last {LONG} goes on. Nothing is "
-            "predicted: the rate may change in a minute.",
+            "Time until the first budget is spent at the burn rate that every window shows. "
+            "Nothing is predicted: the rate may change in a minute.",
             [query(f"min({objectives.exhaustion()})", "time left")],
             "s",
             width=4,
             decimals=1,
-            mappings=[SPENT],
+            mappings=EXHAUSTION[:2],
             thresholds=steps((None, BAD), (3 * 86400, WARN), (14 * 86400, GOOD)),
         ),
     )
@@ -204,14 +217,14 @@ def _overview(objectives: Objectives) -> Panel:
         "Objectives",
         "Each objective of each model, the one with the least budget first. *Attained* is over the "
         "period of the objective; *burn* is the share of bad events over what is allowed. Where it "
-        "says no traffic there was nothing to measure. Exhaustion is at the rate of the last "
-        f"{LONG}.",
+        "says no traffic there was nothing to measure. *Lasting* is the lowest burn of all "
+        "windows: what short and long ones agree on, and what exhausts the rest.",
         [
             instant(objectives.objective(), **shape),
             instant(f"1 - ({objectives.bad_share()})", **shape),
             instant(objectives.budget_left(), **shape),
-            instant(objectives.burn(SHORT), **shape),
-            instant(objectives.burn(LONG), **shape),
+            instant(objectives.burn("max"), **shape),
+            instant(objectives.burn("min"), **shape),
             instant(objectives.exhaustion(), **shape),
         ],
         height=9,
@@ -222,8 +235,8 @@ def _overview(objectives: Objectives) -> Panel:
             "Value #A": "Promised",
             "Value #B": "Attained",
             "Value #C": "Budget left",
-            "Value #D": f"Burn {SHORT}",
-            "Value #E": f"Burn {LONG}",
+            "Value #D": "Fastest burn",
+            "Value #E": "Lasting burn",
             "Value #F": "Exhausted in",
         },
         sort_by="Budget left",
@@ -239,19 +252,19 @@ def _overview(objectives: Objectives) -> Panel:
             ),
             *(
                 by_name(
-                    f"Burn {window}",
+                    name,
                     {"id": "unit", "value": "short"},
                     {"id": "decimals", "value": 2},
                     {"id": "thresholds", "value": _BURN},
                     coloured,
                 )
-                for window in (SHORT, LONG)
+                for name in ("Fastest burn", "Lasting burn")
             ),
             by_name(
                 "Exhausted in",
                 {"id": "unit", "value": "s"},
                 {"id": "decimals", "value": 1},
-                {"id": "mappings", "value": [SPENT, idle_mapping()]},
+                {"id": "mappings", "value": list(EXHAUSTION)},
             ),
             by_name(
                 "Model",
@@ -294,15 +307,15 @@ def _history(objectives: Objectives) -> tuple[Panel, ...]:
 
 
 def _events(objectives: Objectives) -> tuple[Panel, ...]:
-    bad_events = objectives.series(recorded.bad(SHORT))
-    events = objectives.series(recorded.total(SHORT))
+    bad_events = objectives.chosen(recorded.BAD)
+    events = objectives.chosen(recorded.TOTAL)
     bad, total, share = f"sum({bad_events})", f"sum({events})", f"{bad_events} / ({events} > 0)"
     legend = legend_of(recorded.OBJECTIVE_LABEL, objectives.model)
     return (
         timeseries(
             "Good and bad events",
-            f"Events per second that met their objective and that did not, over {SHORT}, summed "
-            "over the chosen objectives. Choose one objective to see its own.",
+            "Events per second that met their objective and that did not, over the chosen window, "
+            "summed over the chosen objectives. Choose one objective to see its own.",
             [query(f"{total} - {bad}", "good"), query(bad, "bad")],
             "reqps",
             stacked=True,
@@ -310,7 +323,7 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
         ),
         timeseries(
             "Good share against the objective",
-            f"Share of good events over {SHORT}, and the strictest promise of the chosen "
+            "Share of good events over the chosen window, and the strictest promise of the chosen "
             "objectives as a dashed line. Gaps had no traffic.",
             [
                 query(f"1 - topk(10, {share})", legend),
@@ -376,6 +389,7 @@ def board(vocabulary: Vocabulary) -> Board:
     chosen: list[dict[str, Any]] = [
         *variables.target_variables(),
         *variables.objective_variables(vocabulary)[1:],
+        variables.window(),
     ]
     engines = Scope(vocabulary=vocabulary, extra=variables.target_matchers(*variables.PLACE))
     return Board(

@@ -35,6 +35,7 @@ __all__ = [
     "textbox",
     "threshold",
     "up",
+    "window",
 ]
 
 UP = "up"
@@ -234,6 +235,13 @@ def objective_variables(vocabulary: Vocabulary) -> list[dict[str, Any]]:
         _from_labels("objective", "Objective", of_service, objective),
         _from_labels("model", "Model", of_objective, vocabulary.label(REQUEST_MODEL.name)),
     ]
+
+
+def window() -> dict[str, Any]:
+    """One of the windows over which the rules record rates; which there are is up to them."""
+    series = f'{{__name__=~"{recorded.TOTAL}.+"}}'
+    variable = one_of("window", "Window", series, "__name__", "5m")
+    return variable | {"regex": f"/{recorded.TOTAL}(.+)/", "sort": 1}
 
 
 def objective_matchers(vocabulary: Vocabulary, *, model: bool = True) -> str:

@@ -75,7 +75,7 @@ def test_an_idle_model_is_no_traffic_and_not_a_zero(
 
     assert found["Least budget left"] == "no traffic"
     assert found["Budget left"] == "no traffic"
-    assert found["Fastest burn, 5m"] == "no traffic"
+    assert found["Fastest burn"] == "no traffic"
     assert found["Engines answering"] == "data"
 
 

@@ -134,7 +134,7 @@ TRUTH = {  # two engines, each 10 requests/s of 100 prompt and 50 output tokens,
     ("firsttoken-capacity", "Cost of 1M tokens"): 4 * 2.5 / (1000 * 3600 / 1e6),
     ("firsttoken-slo", "Engines answering"): 2,
     ("firsttoken-slo", "Least budget left"): 1 - 0.01 / 0.05,
-    ("firsttoken-slo", "Fastest burn, 5m"): 0.01 / 0.05,
+    ("firsttoken-slo", "Fastest burn"): 0.01 / 0.05,
     ("firsttoken-slo", "Soonest exhaustion"): 30 * 86400 * 0.8 / 0.2,
 }
 WITHIN = {"TTFT p95": 0.95, "TPOT p95": 0.0288, "E2E p95": 1.44}
