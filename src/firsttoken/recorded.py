@@ -7,6 +7,7 @@ divided last, so that an idle model gives no value instead of NaN.
 __all__ = [
     "BAD",
     "BUDGET",
+    "BUDGET_LEFT",
     "INFO",
     "METRIC_LABEL",
     "OBJECTIVE",
@@ -31,6 +32,9 @@ PERIOD_BAD = "slo:sli_bad:period_rate"
 PERIOD_TOTAL = "slo:sli_total:period_rate"
 OBJECTIVE = "slo:objective:ratio"
 BUDGET = "slo:error_budget:ratio"
+"""The share of events that may be bad."""
+BUDGET_LEFT = "slo:error_budget_remaining:ratio"
+"""1 is untouched, 0 is spent, below 0 is overspent; no value where nothing was measured."""
 PERIOD = "slo:time_period:seconds"
 INFO = "slo:info"
 THRESHOLD = "slo:threshold:seconds"

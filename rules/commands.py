@@ -1,0 +1,137 @@
+"""``firsttoken rules``: objectives to rules, explained and tested."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from firsttoken.config import parse_duration
+from firsttoken.errors import UsageError
+from firsttoken.rules import buckets, output, scenarios
+from firsttoken.rules.explain import explain as explained
+from firsttoken.rules.generate import rule_groups
+from firsttoken.rules.model import Options
+from firsttoken.rules.slo import SloFile, load
+from firsttoken.vocabulary import SEMCONV, Vocabulary
+
+__all__ = ["rules"]
+
+_FILE = click.argument(
+    "file", metavar="FILE", type=click.Path(dir_okay=False, exists=True, path_type=Path)
+)
+
+
+class _Seconds(click.ParamType[int]):
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        try:
+            seconds = parse_duration(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+        if seconds < 1 or seconds != int(seconds):
+            self.fail("expected whole seconds, 1s or more", param, ctx)
+        return int(seconds)
+
+
+_SCRAPE = click.option(
+    "--scrape-interval", "scrape", type=_Seconds(), default="30s", show_default=True,
+    help="How often Prometheus scrapes the service; windows must span several scrapes.",
+)  # fmt: skip
+_SNAP = click.option(
+    "--snap", type=click.Choice(("up", "down")),
+    help="Move a threshold that is no bucket bound to the next bound: up is looser.",
+)  # fmt: skip
+
+
+def _read(file: Path, snap: Literal["up", "down"] | None) -> SloFile:
+    slo = load(file)
+    if snap is None:
+        return slo
+    moved = buckets.snapped(slo, snap)
+    for before, after in zip(slo.objectives, moved.objectives, strict=True):
+        if before != after:
+            click.echo(f"{after.name}: measured at the next bound {snap}, not as written", err=True)
+    return moved
+
+
+def _vocabulary(slo: SloFile) -> Vocabulary:
+    if slo.source != SEMCONV.name:
+        raise UsageError(
+            f"source {slo.source}: rules are generated for {SEMCONV.name}, the names that the"
+            " collector serves"
+        )
+    return SEMCONV
+
+
+@click.group()
+def rules() -> None:
+    """Service-level objectives as Prometheus rules and burn-rate alerts."""
+
+
+@rules.command(
+    epilog="""\b
+Examples:
+  firsttoken rules generate slo.yaml > rules.yaml
+  firsttoken rules generate slo.yaml --format prometheusrule --namespace ml | kubectl apply -f -
+"""
+)
+@_FILE
+@_SCRAPE
+@_SNAP
+@click.option(
+    "--format", "form", type=click.Choice(("file", "prometheusrule")), default="file",
+    show_default=True, help="A plain rule file, or the Prometheus operator's object.",
+)  # fmt: skip
+@click.option("--namespace", help="Namespace of the PrometheusRule.")
+@click.option("--min-bad", default=3, show_default=True, type=click.IntRange(1),
+              help="Fewer bad events than this in a window alert nobody.")  # fmt: skip
+@click.option("--runbooks", default="", help="Address of the folder of runbooks.")
+def generate(
+    file: Path, scrape: int, snap: Literal["up", "down"] | None, form: str,
+    namespace: str | None, min_bad: int, runbooks: str,
+) -> None:  # fmt: skip
+    """Write the rules of the objectives in FILE to stdout."""
+    slo = _read(file, snap)
+    groups = rule_groups(slo, _vocabulary(slo), Options(scrape, min_bad, runbooks))
+    if form == "file":
+        click.echo(output.rule_file(groups), nl=False)
+        return
+    name = f"firsttoken-{slo.service}"
+    click.echo(
+        output.to_yaml(output.prometheusrule(groups, name=name, namespace=namespace)), nl=False
+    )
+
+
+@rules.command(
+    epilog="""\b
+Examples:
+  firsttoken rules explain slo.yaml
+"""
+)
+@_FILE
+@_SCRAPE
+def explain(file: Path, scrape: int) -> None:
+    """Say what pages when, after how long, and how much budget is then spent."""
+    click.echo(explained(load(file), Options(scrape)), nl=False)
+
+
+@rules.command(
+    epilog="""\b
+Examples:
+  firsttoken rules test slo.yaml
+  firsttoken rules test slo.yaml --out unittests
+"""
+)
+@_FILE
+@_SCRAPE
+@_SNAP
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path),
+              help="Keep the rules and their unit tests in this folder.")  # fmt: skip
+def test(file: Path, scrape: int, snap: Literal["up", "down"] | None, out: Path | None) -> None:
+    """Write promtool unit tests for the rules of FILE and run them."""
+    slo = _read(file, snap)
+    count = scenarios.run(slo, _vocabulary(slo), Options(scrape), out)
+    click.echo(f"{count} of {count} scenarios passed")

@@ -1,0 +1,189 @@
+"""Objectives to rule groups: bad and total events recorded apart, and divided last.
+
+Per objective: one group with the rates of all windows and the alerts on them, so that an alert
+reads what was just recorded; one with what is kept over the whole period; one of constants.
+"""
+
+from decimal import Decimal
+from itertools import chain
+
+from firsttoken import promql, recorded
+from firsttoken.catalogue import REQUESTS_FINISHED
+from firsttoken.config import format_duration
+from firsttoken.errors import ConfigError, UsageError
+from firsttoken.promql import Matcher
+from firsttoken.rules import buckets, packs
+from firsttoken.rules.model import (
+    DEFAULTS,
+    AlertRule,
+    Context,
+    Group,
+    Options,
+    RecordingRule,
+    number,
+)
+from firsttoken.rules.slo import Availability, Latency, SloFile
+from firsttoken.rules.windows import Tier, plan, tiers
+from firsttoken.vocabulary import SEMCONV, NotReportedError, Vocabulary
+
+__all__ = ["ALERT", "rule_groups", "tiers_of"]
+
+ALERT = "LLMErrorBudgetBurn"
+_ALWAYS = (300, 3600)
+"""Windows that dashboards show for every period."""
+_REASON = "gen_ai.response.finish_reason"
+_SLOWEST_EVALUATION = 120
+"""Longer than this between evaluations, and a recorded series looks stale now and then."""
+
+
+def rule_groups(
+    slo: SloFile, vocabulary: Vocabulary = SEMCONV, options: Options = DEFAULTS
+) -> tuple[Group, ...]:
+    """All rule groups of an objective file, in a stable order.
+
+    Raises ConfigError for thresholds off the engine's bucket bounds and for metrics that the
+    vocabulary does not have, UsageError where a period is too short to be watched.
+    """
+    context = Context(slo, vocabulary, options)
+    wrong = buckets.problems(slo)
+    if wrong:
+        raise ConfigError(f"objectives of {slo.service}", wrong)
+    try:
+        groups = [
+            group for objective in slo.objectives for group in _objective_groups(context, objective)
+        ]
+        groups += [packs.group(context, pack) for pack in dict.fromkeys(slo.packs)]
+    except NotReportedError as exc:
+        raise ConfigError(f"objectives of {slo.service}", [str(exc)]) from None
+    return (*groups, _constants(context))
+
+
+def tiers_of(slo: SloFile, objective: Latency | Availability, options: Options) -> tuple[Tier, ...]:
+    """The tiers of one objective; raises UsageError where none can page, naming the objective."""
+    try:
+        return tiers(int(slo.period), objective.budget, options.scrape)
+    except UsageError as exc:
+        raise UsageError(f"objective {objective.name}: {exc}") from None
+
+
+def _objective_groups(context: Context, objective: Latency | Availability) -> tuple[Group, Group]:
+    found = tiers_of(context.slo, objective, context.options)
+    labels = {"service": context.slo.service, "slo": objective.name}
+    windows = sorted({*plan([found]), *_ALWAYS})
+    rates = chain.from_iterable(_rates(context, objective, window, labels) for window in windows)
+    alerts = [_burn_alert(context, objective, tier) for tier in found]
+    name = f"firsttoken-{context.slo.service}-{objective.name}"
+    every = context.options.scrape
+    rarely = max(every, min(_SLOWEST_EVALUATION, context.period // 720))
+    base = format_duration(windows[0])
+    return (
+        Group(f"{name}.rules", (*rates, *alerts), every),
+        Group(f"{name}-period.rules", _over_period(context, objective, base, labels), rarely),
+    )
+
+
+def _rates(
+    context: Context, objective: Latency | Availability, window: int, labels: dict[str, str]
+) -> tuple[RecordingRule, RecordingRule]:
+    text = format_duration(window)
+    if isinstance(objective, Latency):
+        total, bad = _latency(context, objective, text)
+    else:
+        total, bad = _availability(context, objective, text)
+    return (
+        RecordingRule(recorded.total(text), total, labels),
+        RecordingRule(recorded.bad(text), bad, labels),
+    )
+
+
+def _latency(context: Context, objective: Latency, window: str) -> tuple[str, str]:
+    metric = objective.catalogue_metric
+    total = promql.count_rate(metric, window, context.scope)
+    good = promql.bucket_rate(metric, objective.threshold, window, context.scope)
+    # Count and buckets come from one scrape, but rates may differ in their last digits.
+    return total, f"clamp_min({total} - {good}, 0)"
+
+
+def _availability(context: Context, objective: Availability, window: str) -> tuple[str, str]:
+    counted, failed = context.scope, context.scope
+    for reason in objective.ignored:
+        counted = counted.matching(Matcher(_REASON, reason, "!="))
+    if len(objective.bad) == 1:
+        failed = failed.matching(Matcher(_REASON, objective.bad[0]))
+    else:
+        failed = failed.matching(Matcher(_REASON, "|".join(objective.bad), "=~"))
+    total = promql.rate(REQUESTS_FINISHED, window, counted)
+    bad = promql.rate(REQUESTS_FINISHED, window, failed)
+    # Many exporters have no series of a reason until it first happens.
+    return total, f"{bad} or 0 * {total}"
+
+
+def _over_period(
+    context: Context, objective: Latency | Availability, base: str, labels: dict[str, str]
+) -> tuple[RecordingRule, ...]:
+    period = format_duration(context.period)
+    own = _matchers(labels)
+    share = promql.divide(f"{recorded.PERIOD_BAD}{own}", f"{recorded.PERIOD_TOTAL}{own}")
+    return (
+        RecordingRule(
+            recorded.PERIOD_TOTAL, f"avg_over_time({recorded.total(base)}{own}[{period}])", labels
+        ),
+        RecordingRule(
+            recorded.PERIOD_BAD, f"avg_over_time({recorded.bad(base)}{own}[{period}])", labels
+        ),
+        RecordingRule(recorded.BUDGET_LEFT, f"1 - {share} / {number(objective.budget)}", labels),
+    )
+
+
+def _matchers(labels: dict[str, str]) -> str:
+    return "{" + ", ".join(f"{name}={promql.quote(value)}" for name, value in labels.items()) + "}"
+
+
+def _burn_alert(context: Context, objective: Latency | Availability, tier: Tier) -> AlertRule:
+    own = _matchers({"service": context.slo.service, "slo": objective.name})
+    long, short = format_duration(tier.long), format_duration(tier.short)
+    shares = [promql.divide(recorded.bad(w) + own, recorded.total(w) + own) for w in (long, short)]
+    legs = [f"{share} > {number(tier.threshold)}" for share in shares]
+    # Half an event less, because a rate over a window extrapolates a little.
+    fewest = number(Decimal(context.options.fewest_bad) - Decimal("0.5"))
+    guard = f"{recorded.bad(long)}{own} * {tier.long} >= {fewest}"
+    percent = number(objective.target)
+    what = (
+        f"{percent} % of {objective.metric.upper()} within"
+        f" {format_duration(float(objective.threshold))}"
+        if isinstance(objective, Latency)
+        else f"{percent} % of requests without error"
+    )
+    return context.alert(
+        ALERT,
+        "\nand ".join([*legs, guard]),
+        "An objective's error budget burns too fast.",
+        f"Model {{{{ $labels.{context.model} }}}} of {context.slo.service} misses its objective"
+        f" {objective.name} ({what}): {{{{ $value | humanizePercentage }}}} of the events in the"
+        f" last {long} are bad, more than the {number(tier.threshold * 100)} % at which"
+        f" {number((tier.spent * 100).quantize(Decimal('0.1')))} % of the budget of"
+        f" {format_duration(context.period)} go in {long}.",
+        severity=tier.severity,
+        labels={"slo": objective.name, "burn": tier.burn, "long": long, "short": short},
+    )
+
+
+def _constants(context: Context) -> Group:
+    rules: list[RecordingRule] = []
+    for objective in context.slo.objectives:
+        labels = {"service": context.slo.service, "slo": objective.name}
+        values = [
+            (recorded.OBJECTIVE, objective.ratio, {}),
+            (recorded.BUDGET, objective.budget, {}),
+            (recorded.PERIOD, Decimal(context.period), {}),
+            (recorded.INFO, Decimal(1), {**context.slo.labels, "kind": objective.kind}),
+        ]
+        if isinstance(objective, Latency):
+            metric = {recorded.METRIC_LABEL: objective.catalogue_metric.name}
+            values.append((recorded.THRESHOLD, objective.threshold, metric))
+        rules += [
+            RecordingRule(name, f"vector({number(value)})", {**more, **labels})
+            for name, value, more in values
+        ]
+    name = f"firsttoken-{context.slo.service}-constants.rules"
+    return Group(name, tuple(rules), context.options.scrape)
