@@ -24,6 +24,7 @@ _RECORDED = frozenset(
         recorded.PERIOD_TOTAL,
         recorded.OBJECTIVE,
         recorded.BUDGET,
+        recorded.BUDGET_LEFT,
         recorded.PERIOD,
         recorded.INFO,
         recorded.THRESHOLD,
