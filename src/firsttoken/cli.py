@@ -14,6 +14,7 @@ __all__ = ["firsttoken", "main"]
 
 # Sub-command -> where it is defined.  Importing only the chosen one keeps the sidecar small.
 COMMANDS = {
+    "alertmanager": "firsttoken.rules.commands:alertmanager",
     "collect": "firsttoken.collector.commands:collect",
     "dashboards": "firsttoken.dashboards.commands:dashboards",
     "load": "firsttoken.loadgen.commands:load",
