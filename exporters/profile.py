@@ -4,16 +4,18 @@ A profile is a file of ``profiles/``, or a user's own, in the form of ``schema.P
 """
 
 from collections.abc import Iterable
+from decimal import Decimal
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
 from firsttoken.errors import UsageError
 from firsttoken.exporters.compiler import compile_file
-from firsttoken.exporters.table import Profile
+from firsttoken.exporters.table import Line, Profile
 from firsttoken.exporters.translation import Translation
+from firsttoken.vocabulary import Variant, Vocabulary
 
-__all__ = ["Profile", "Translation", "builtin_names", "guess", "load", "load_all"]
+__all__ = ["Profile", "Translation", "builtin_names", "guess", "load", "load_all", "vocabulary"]
 
 
 def builtin_names() -> tuple[str, ...]:
@@ -57,3 +59,36 @@ def guess(names: Iterable[str], profiles: Iterable[Profile]) -> Profile | None:
             if best is None or known > best[0]:
                 best = (known, profile)
     return best[1] if best else None
+
+
+def vocabulary(profile: Profile, page: Iterable[str] = ()) -> Vocabulary:
+    """The names for rules and dashboards on a Prometheus that scrapes the source directly.
+
+    ``page`` holds the families of such a page: of old and new names it says which are in use.
+    Without it the newest are taken.  What a direct scrape cannot say is left out: an entry that
+    only a merge of several series gives, and attributes that a label's value must be changed for.
+    """
+    names = frozenset(page)
+    chosen: dict[str, list[Variant]] = {}
+    for line in profile.lines:
+        series = _series(profile, line, names)
+        if series is not None:
+            variant = Variant(series, tuple(line.fixed.items()), line.scale or Decimal(1))
+            chosen.setdefault(line.metric.name, []).append(variant)
+    labels: dict[str, str] = {}
+    for line in profile.lines:
+        for label, attribute in line.rules.rename.items():
+            if attribute is not None:
+                labels.setdefault(attribute, label)
+    return Vocabulary(profile.name, {name: tuple(v) for name, v in chosen.items()}, labels)
+
+
+def _series(profile: Profile, line: Line, page: frozenset[str]) -> str | None:
+    """The name under which a page has a line's series, or None."""
+    if not page:
+        return None if line.superseded_by or line.until else line.source
+    for family in sorted(page):
+        if any(profile.line(family, kind, page) is line for kind in line.kinds):
+            counted = line.source.endswith("_total") and not family.endswith("_total")
+            return f"{family}_total" if counted else family
+    return None
