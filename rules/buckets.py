@@ -11,7 +11,7 @@ from typing import Literal
 from firsttoken.config import format_duration
 from firsttoken.rules.slo import Availability, Latency, LatencyKey, SloFile
 
-__all__ = ["VLLM", "bounds_of", "problems", "snapped"]
+__all__ = ["FAMILY", "VLLM", "bounds_of", "problems", "snapped"]
 
 _LATENCY_BOUNDS = "0.3 0.5 0.8 1 1.5 2 2.5 5 10 15 20 30 40 50 60 120 240 480 960 1920 7680"
 _FIRST_BOUNDS = (
@@ -31,13 +31,14 @@ VLLM: dict[LatencyKey, tuple[Decimal, ...]] = {
     "e2e": _bounds(_LATENCY_BOUNDS),
     "queue": _bounds(_LATENCY_BOUNDS),
 }
-_FAMILY: dict[LatencyKey, str] = {
+FAMILY: dict[LatencyKey, str] = {
     "ttft": "time_to_first_token",
     "tpot": "inter_token_latency",
     "itl": "inter_token_latency",
     "e2e": "request_latency",
     "queue": "request_latency",
 }
+"""The histograms whose bounds ``--custom-histogram-buckets`` sets together."""
 
 
 def bounds_of(slo: SloFile, metric: LatencyKey) -> tuple[Decimal, ...] | None:
@@ -82,7 +83,7 @@ def _sentence(slo: SloFile, objective: Latency, bounds: tuple[Decimal, ...]) -> 
     listed = ",".join(format(bound, "f") for bound in sorted({*bounds, objective.threshold}))
     return (
         f"{text}; or start vLLM with --custom-histogram-buckets"
-        f" '{{\"{_FAMILY[objective.metric]}\":[{listed}]}}' and list the bounds under"
+        f" '{{\"{FAMILY[objective.metric]}\":[{listed}]}}' and list the bounds under"
         f" buckets.{objective.metric}"
     )
 
