@@ -1,0 +1,188 @@
+"""What a load is: arrivals, lengths, durations and request settings, read from YAML or flags."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from firsttoken.config import Duration, Model, load_yaml
+from firsttoken.errors import UsageError
+
+__all__ = [
+    "Arrivals",
+    "Closed",
+    "Constant",
+    "Distribution",
+    "Fixed",
+    "LoadFile",
+    "Lognormal",
+    "Normal",
+    "Poisson",
+    "Uniform",
+    "api_key",
+    "load",
+]
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_TOKENS_MAX = 10_000_000
+Tokens = Annotated[int, Field(ge=1, le=_TOKENS_MAX)]
+Positive = Annotated[Duration, Field(gt=0)]
+
+
+class Closed(Model):
+    """A fixed number of users, each of whom asks again as soon as the answer is there."""
+
+    kind: Literal["closed"] = "closed"
+    concurrency: int = Field(ge=1, le=100_000)
+
+
+class Constant(Model):
+    """Requests at equal distances, whatever the server does (open loop)."""
+
+    kind: Literal["constant"] = "constant"
+    rate: float = Field(gt=0, le=100_000, description="requests per second")
+
+
+class Poisson(Model):
+    """Requests of many independent users: exponential distances (open loop)."""
+
+    kind: Literal["poisson"] = "poisson"
+    rate: float = Field(gt=0, le=100_000, description="requests per second, on average")
+
+
+Arrivals = Annotated[Closed | Constant | Poisson, Field(discriminator="kind")]
+
+
+class Fixed(Model):
+    """Always the same number of tokens."""
+
+    kind: Literal["fixed"] = "fixed"
+    tokens: Tokens
+
+
+class _Bounded(Model):
+    low: Tokens = 1
+    high: Tokens
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.low > self.high:
+            raise ValueError(f"low ({self.low}) must not be above high ({self.high})")
+        return self
+
+
+class Uniform(_Bounded):
+    """Every number from low to high is as likely."""
+
+    kind: Literal["uniform"] = "uniform"
+
+
+class Normal(_Bounded):
+    """Around a mean; what falls outside low..high is set to that bound."""
+
+    kind: Literal["normal"] = "normal"
+    mean: float = Field(gt=0)
+    stddev: float = Field(ge=0)
+
+
+class Lognormal(_Bounded):
+    """Mostly short, some very long, as real prompts are; clipped to low..high."""
+
+    kind: Literal["lognormal"] = "lognormal"
+    median: float = Field(gt=0)
+    sigma: float = Field(ge=0, le=5, description="standard deviation of the logarithm")
+
+
+def _bare_integer_is_fixed(value: object) -> object:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return {"kind": "fixed", "tokens": value}
+    return value
+
+
+Distribution = Annotated[
+    Annotated[Fixed | Uniform | Normal | Lognormal, Field(discriminator="kind")],
+    BeforeValidator(_bare_integer_is_fixed),
+]
+
+
+class LoadFile(Model):
+    """One load against one server; everything has a default but what kind of arrivals it is."""
+
+    version: Literal["firsttoken/v1"] = "firsttoken/v1"
+    model: str | None = None
+    api: Literal["completions", "chat"] = "chat"
+    arrivals: Arrivals = Closed(concurrency=8)
+    duration: Positive = 30.0
+    warmup: Annotated[Duration, Field(ge=0)] = 5.0
+    max_in_flight: int = Field(default=1024, ge=1, le=100_000)
+    prompt_tokens: Distribution = Fixed(tokens=256)
+    output_tokens: Distribution = Fixed(tokens=64)
+    shared_prefix_tokens: int = Field(default=0, ge=0, le=_TOKENS_MAX)
+    seed: int = 0
+    timeout: Positive = 120.0
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict)
+    tokenizer: Path | None = None
+
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, headers: dict[str, str]) -> dict[str, str]:
+        for name, value in headers.items():
+            if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+                raise ValueError(f"{name!r} is not a header name")
+            if name.lower() in {"content-length", "transfer-encoding", "host", "connection"}:
+                raise ValueError(f"the header {name} is set by the load generator itself")
+            if "\r" in value or "\n" in value:
+                raise ValueError(f"the value of the header {name} holds a line break")
+        return headers
+
+    @classmethod
+    def load(cls, path: Path) -> "LoadFile":
+        """The load in a YAML file; raises ConfigError with one sentence for each mistake."""
+        return load_yaml(path, cls)
+
+    @property
+    def open_loop(self) -> bool:
+        """Whether requests are sent on schedule, whatever the server does."""
+        return not isinstance(self.arrivals, Closed)
+
+    def public(self) -> dict[str, Any]:
+        """The settings as JSON data, header values left out unless they name a variable."""
+        data = self.model_dump(mode="json")
+        data["headers"] = {
+            name: value if _VARIABLE.fullmatch(value) else "***"
+            for name, value in self.headers.items()
+        }
+        return data
+
+    def resolved_headers(self) -> dict[str, str]:
+        """The headers with ``${NAME}`` filled from the environment; raises UsageError."""
+        return {name: _fill(name, value) for name, value in self.headers.items()}
+
+
+def load(path: Path) -> LoadFile:
+    """The load in a YAML file; raises ConfigError with one sentence for each mistake."""
+    return LoadFile.load(path)
+
+
+def api_key() -> str | None:
+    """The key from FIRSTTOKEN_API_KEY, else OPENAI_API_KEY; None without either."""
+    for name in ("FIRSTTOKEN_API_KEY", "OPENAI_API_KEY"):
+        key = os.environ.get(name, "").strip()
+        if key:
+            if not key.isprintable() or not key.isascii():
+                raise UsageError(f"{name} holds characters that a header cannot carry")
+            return key
+    return None
+
+
+def _fill(header: str, value: str) -> str:
+    def variable(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise UsageError(f"header {header}: the environment has no variable {name}")
+        return os.environ[name]
+
+    return _VARIABLE.sub(variable, value)
