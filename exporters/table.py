@@ -1,5 +1,6 @@
 """A profile in memory: the lines by which the families of one source are read."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -51,6 +52,12 @@ class Known:
     why: str
 
 
+_PROCESS = Known(
+    re.compile("(process|python|go|promhttp|scrape|otel_scope)_.*|target_info|up"),
+    "the source's own process, not what it serves",
+)
+
+
 @dataclass(frozen=True, eq=False)
 class Profile:
     """One kind of source.  ``for_target`` makes the profile of one target of that kind."""
@@ -90,7 +97,7 @@ class Profile:
         ``page`` holds the names of all families of the page: a line rests while a family that says
         the same better is there, so that old and new names side by side never double.
         """
-        for line in self._index.get(self._key(family), ()):
+        for line in self._index.get(self.key(family), ()):
             if kind in line.kinds and not line.superseded_by & _keys(self, page):
                 return line
         return None
@@ -111,7 +118,7 @@ class Profile:
 
     def superseded(self, family: str, kind: str, page: frozenset[str]) -> bool:
         """Whether a family is not read because the page has one that says the same better."""
-        lines = self._index.get(self._key(family), ())
+        lines = self._index.get(self.key(family), ())
         known = any(kind in line.kinds for line in lines)
         return known and self.line(family, kind, page) is None
 
@@ -120,13 +127,14 @@ class Profile:
         for known in self.known:
             if known.match.fullmatch(family):
                 return known.why
-        return None
+        return _PROCESS.why if _PROCESS.match.fullmatch(family) else None
 
     def reads(self, family: str) -> bool:
         """Whether some line reads families of this name."""
-        return self._key(family) in self._index
+        return self.key(family) in self._index
 
-    def _key(self, family: str) -> str:
+    def key(self, family: str) -> str:
+        """Under what a family of a page is looked up; two names with one key are one family."""
         return key(family, ignore_case=self.ignore_case)
 
 
