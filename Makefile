@@ -19,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install -qq
 help: ## List the targets
 	@echo "firsttoken: observability and service-level objectives for LLM serving"; echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | \
-	  awk -F '|' '{printf "%-18s%s\n", $$1, $$2}'
+	  awk -F '|' '{printf "%-19s%s\n", $$1, $$2}'
 	@echo; echo "Settings: PYTHON=... (3.11 or newer), VLLM_PYTHON=... (3.11), OUT=folder (default: out)"
 
 .PHONY: setup
