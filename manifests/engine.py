@@ -1,26 +1,16 @@
-"""vLLM as Kubernetes' own objects: Deployment, Service, volume claim, budget, network policy."""
+"""vLLM as a Deployment, with the collector as a native sidecar."""
 
 from kubernetes import client as k8s
 
-from firsttoken.manifests.names import labels, selector
+from firsttoken.manifests.metadata import ENGINE, METRICS_PORT, metadata
+from firsttoken.manifests.names import selector
 from firsttoken.manifests.sidecar import config_volume, sidecar
 from firsttoken.manifests.spec import PRE_STOP_S, DeploymentSpec
 
-__all__ = ["METRICS_PORT", "claim", "deployment", "disruption_budget", "network_policy", "service"]
+__all__ = ["arguments", "deployment"]
 
-METRICS_PORT = "ft-metrics"
 CACHE = "/var/cache/vllm"
 USER_ID = 2000
-
-
-def metadata(spec: DeploymentSpec, component: str = "engine", suffix: str = "") -> k8s.V1ObjectMeta:
-    """Name, namespace and labels of an object of this deployment."""
-    version = spec.engine.image.rsplit(":", 1)[-1]
-    return k8s.V1ObjectMeta(
-        name=f"{spec.name}{suffix}",
-        namespace=spec.namespace,
-        labels=labels(spec.name, component, version),
-    )
 
 
 def deployment(spec: DeploymentSpec, buckets: str | None, config_digest: str) -> k8s.V1Deployment:
@@ -44,12 +34,17 @@ def deployment(spec: DeploymentSpec, buckets: str | None, config_digest: str) ->
             seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
         ),
         tolerations=_tolerations(spec),
+        node_selector=spec.accelerator.node_selector or None,
+        topology_spread_constraints=_spread(spec),
     )
-    annotations = {"firsttoken.dev/collector-config": config_digest}
+    common = metadata(spec, ENGINE)
+    template = k8s.V1ObjectMeta(
+        labels=common.labels, annotations={"firsttoken.dev/collector-config": config_digest}
+    )
     return k8s.V1Deployment(
         api_version="apps/v1",
         kind="Deployment",
-        metadata=metadata(spec),
+        metadata=common,
         spec=k8s.V1DeploymentSpec(
             replicas=spec.replicas,
             selector=k8s.V1LabelSelector(match_labels=selector(spec.name)),
@@ -59,7 +54,9 @@ def deployment(spec: DeploymentSpec, buckets: str | None, config_digest: str) ->
                 rolling_update=k8s.V1RollingUpdateDeployment(max_surge=0, max_unavailable=1),
             ),
             template=k8s.V1PodTemplateSpec(
-                metadata=k8s.V1ObjectMeta(labels=metadata(spec).labels, annotations=annotations),
+                metadata=k8s.V1ObjectMeta(
+                    labels=metadata(spec, ENGINE).labels, annotations=annotations
+                ),
                 spec=pod,
             ),
         ),
@@ -67,7 +64,7 @@ def deployment(spec: DeploymentSpec, buckets: str | None, config_digest: str) ->
 
 
 def arguments(spec: DeploymentSpec, buckets: str | None) -> list[str]:
-    """The arguments of ``vllm serve``; only flags that vLLM 0.32 has."""
+    """The arguments of ``vllm serve``; ``buckets`` only where the release has the flag."""
     found = [
         spec.model,
         f"--served-model-name={spec.model_name}",
@@ -83,8 +80,8 @@ def arguments(spec: DeploymentSpec, buckets: str | None) -> list[str]:
 
 
 def _engine_container(spec: DeploymentSpec, buckets: str | None) -> k8s.V1Container:
-    requests = {"cpu": spec.engine.cpu, "memory": spec.engine.memory, "ephemeral-storage": "10Gi"}
-    limits = {"memory": spec.engine.memory, "ephemeral-storage": "10Gi"}
+    limits = {"memory": spec.engine.memory, "ephemeral-storage": spec.engine.scratch}
+    requests = {"cpu": spec.engine.cpu, **limits}
     if spec.accelerator.resource:
         requests[spec.accelerator.resource] = str(spec.accelerator.count)
         limits[spec.accelerator.resource] = str(spec.accelerator.count)
@@ -130,8 +127,13 @@ def _environment(spec: DeploymentSpec) -> list[k8s.V1EnvVar]:
             ("HOME", "/tmp"),  # noqa: S108 - an emptyDir
             ("TORCHINDUCTOR_CACHE_DIR", f"{CACHE}/inductor"),
             ("TRITON_CACHE_DIR", f"{CACHE}/triton"),
+            ("USER", "vllm"),  # the user id has no name in the image, and torch asks for one
             ("VLLM_CACHE_ROOT", f"{CACHE}/vllm"),
         )
+    ]
+    found += [
+        k8s.V1EnvVar(name=name, value=value)
+        for name, value in sorted(spec.engine.environment.items())
     ]
     if spec.engine.hugging_face_secret:
         source = k8s.V1SecretKeySelector(name=spec.engine.hugging_face_secret, key="token")
@@ -172,78 +174,15 @@ def _tolerations(spec: DeploymentSpec) -> list[k8s.V1Toleration] | None:
     return [k8s.V1Toleration(key=resource, operator="Exists", effect="NoSchedule")]
 
 
-def service(spec: DeploymentSpec) -> k8s.V1Service:
-    """What clients of the model talk to; the target port is a number, as old clusters need."""
-    return k8s.V1Service(
-        api_version="v1",
-        kind="Service",
-        metadata=metadata(spec),
-        spec=k8s.V1ServiceSpec(
-            selector=selector(spec.name),
-            ports=[
-                k8s.V1ServicePort(
-                    name="http", port=80, target_port=spec.engine.port, protocol="TCP"
-                )
-            ],
-        ),
-    )
-
-
-def claim(spec: DeploymentSpec) -> k8s.V1PersistentVolumeClaim | None:
-    """The model cache; shared between nodes when there are several replicas."""
-    if not spec.cache:
-        return None
-    mode = "ReadWriteMany" if spec.replicas > 1 else "ReadWriteOnce"
-    return k8s.V1PersistentVolumeClaim(
-        api_version="v1",
-        kind="PersistentVolumeClaim",
-        metadata=metadata(spec, suffix="-cache"),
-        spec=k8s.V1PersistentVolumeClaimSpec(
-            access_modes=[mode],
-            resources=k8s.V1VolumeResourceRequirements(requests={"storage": spec.cache}),
-        ),
-    )
-
-
-def disruption_budget(spec: DeploymentSpec) -> k8s.V1PodDisruptionBudget | None:
-    """At most one replica goes at a time; none with one replica, where it would block drains."""
+def _spread(spec: DeploymentSpec) -> list[k8s.V1TopologySpreadConstraint] | None:
+    """Replicas on different nodes where that is possible, so that one node does not take all."""
     if spec.replicas < 2:
         return None
-    return k8s.V1PodDisruptionBudget(
-        api_version="policy/v1",
-        kind="PodDisruptionBudget",
-        metadata=metadata(spec),
-        spec=k8s.V1PodDisruptionBudgetSpec(
-            max_unavailable=1,
-            selector=k8s.V1LabelSelector(match_labels=selector(spec.name)),
-        ),
-    )
-
-
-def network_policy(spec: DeploymentSpec) -> k8s.V1NetworkPolicy:
-    """Inference from anywhere in the cluster; metrics from the monitoring namespace alone."""
-    monitoring = k8s.V1NetworkPolicyPeer(
-        namespace_selector=k8s.V1LabelSelector(
-            match_labels={"kubernetes.io/metadata.name": spec.monitoring.namespace}
+    return [
+        k8s.V1TopologySpreadConstraint(
+            max_skew=1,
+            topology_key="kubernetes.io/hostname",
+            when_unsatisfiable="ScheduleAnyway",
+            label_selector=k8s.V1LabelSelector(match_labels=selector(spec.name)),
         )
-    )
-    anywhere = k8s.V1NetworkPolicyPeer(namespace_selector=k8s.V1LabelSelector())
-
-    def allow(port: int, peer: k8s.V1NetworkPolicyPeer) -> k8s.V1NetworkPolicyIngressRule:
-        return k8s.V1NetworkPolicyIngressRule(
-            _from=[peer], ports=[k8s.V1NetworkPolicyPort(port=port, protocol="TCP")]
-        )
-
-    return k8s.V1NetworkPolicy(
-        api_version="networking.k8s.io/v1",
-        kind="NetworkPolicy",
-        metadata=metadata(spec),
-        spec=k8s.V1NetworkPolicySpec(
-            pod_selector=k8s.V1LabelSelector(match_labels=selector(spec.name)),
-            policy_types=["Ingress"],
-            ingress=[
-                allow(spec.engine.port, anywhere),
-                allow(spec.collector.port, monitoring),
-            ],
-        ),
-    )
+    ]

@@ -5,11 +5,20 @@ Sources: vLLM's own flag reference of 0.12, 0.18, 0.30 and 0.32, and the engine 
 
 import re
 
-__all__ = ["CUSTOM_BUCKETS", "Release", "check_arguments", "format_release", "parse_release"]
+__all__ = [
+    "CUSTOM_BUCKETS",
+    "OLDEST",
+    "Release",
+    "check_arguments",
+    "format_release",
+    "parse_release",
+]
 
 Release = tuple[int, int]
 """Major and minor version."""
 
+OLDEST: Release = (0, 18)
+"""The first release that is known to have ``--shutdown-timeout``."""
 CUSTOM_BUCKETS: Release = (0, 31)
 """The first release whose histograms take bounds from ``--custom-histogram-buckets``."""
 

@@ -25,14 +25,9 @@ def with_bounds(slo: SloFile, release: Release) -> SloFile:
     if not missing and not slo.buckets:
         return slo
     if release < CUSTOM_BUCKETS:
-        raise ConfigError(
-            where,
-            missing
-            or [
-                f"buckets: vLLM {format_release(release)} cannot be given bounds; that came with"
-                f" {format_release(CUSTOM_BUCKETS)}"
-            ],
-        )
+        since = f"(from vLLM {format_release(CUSTOM_BUCKETS)}; this is {format_release(release)})"
+        given = [f"buckets: {', '.join(slo.buckets)} cannot be set {since}"] if slo.buckets else []
+        raise ConfigError(where, [f"{sentence} {since}" for sentence in missing] or given)
     families = {key: FAMILY[key] for key in VLLM}
     changed = {families[key] for key in slo.buckets} | {
         families[objective.metric]

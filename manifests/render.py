@@ -1,40 +1,72 @@
-"""Objects as one YAML stream: sorted keys, no nulls, the same bytes each time."""
+"""Objects as YAML and as a folder for kustomize: sorted keys, no nulls, always the same bytes."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
 from kubernetes import client as k8s
 
-__all__ = ["plain", "to_yaml"]
+__all__ = ["folder", "plain", "to_yaml"]
+
+# Kubernetes reads YAML with Go's rules, to which 12e3, 0o17 and y are no text, and PyYAML's
+# writer knows only its own: what could be read as anything else is quoted.
+_AMBIGUOUS = re.compile(r"[-+.]?[0-9].*|[-+]?[.](inf|Inf|INF)|[.](nan|NaN|NAN)|[yYnN]")
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes text of several lines as a block, so that a person can read it."""
+    """Writes text of several lines as a block, so that a person can read it, and no aliases."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
 
 
 def _text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
-    style = "|" if "\n" in text else None
+    style = "|" if "\n" in text else "'" if _AMBIGUOUS.fullmatch(text) else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Dumper.add_representer(str, _text)
 
+_serialiser = k8s.ApiClient(k8s.Configuration())
+
 
 def plain(item: object) -> dict[str, Any]:
     """A typed object of the ``kubernetes`` client as a mapping without unset fields."""
-    if isinstance(item, dict):
-        return item
     serialised: dict[str, Any] = _serialiser.sanitize_for_serialization(item)  # type: ignore[no-untyped-call]
     return serialised
 
 
-_serialiser = k8s.ApiClient(k8s.Configuration())
-
-
-def to_yaml(items: Iterable[dict[str, Any]]) -> str:
+def to_yaml(items: Iterable[Mapping[str, Any]]) -> str:
     """A YAML stream of the objects, in the order given."""
     return "".join(
-        "---\n" + yaml.dump(item, Dumper=_Dumper, sort_keys=True, width=100, allow_unicode=True)
+        "---\n"
+        + yaml.dump(dict(item), Dumper=_Dumper, sort_keys=True, width=10**6, allow_unicode=True)
         for item in items
+    )
+
+
+def folder(concerns: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    """Files of a kustomize base by path: a folder for each concern, a file for each object."""
+    files = {"kustomization.yaml": _kustomization(sorted(concerns))}
+    for concern, items in concerns.items():
+        named = {_file_name(item): to_yaml([item]) for item in items}
+        files[f"{concern}/kustomization.yaml"] = _kustomization(sorted(named))
+        files |= {f"{concern}/{name}": text for name, text in named.items()}
+    return files
+
+
+def _file_name(item: Mapping[str, Any]) -> str:
+    return f"{item['kind'].lower()}-{item['metadata']['name']}.yaml"
+
+
+def _kustomization(resources: Sequence[str]) -> str:
+    return to_yaml(
+        [
+            {
+                "apiVersion": "kustomize.config.k8s.io/v1beta1",
+                "kind": "Kustomization",
+                "resources": list(resources),
+            }
+        ]
     )

@@ -6,13 +6,14 @@ import yaml
 from kubernetes import client as k8s
 
 from firsttoken.config import format_duration
-from firsttoken.manifests.names import label_value, labels
+from firsttoken.manifests.metadata import COLLECTOR, metadata
 from firsttoken.manifests.spec import DeploymentSpec
 
 __all__ = ["collector_config", "config_digest", "config_map", "config_volume", "sidecar"]
 
 CONFIG_DIR = "/etc/firsttoken"
 CONFIG_FILE = "collector.yaml"
+CONFIG_SUFFIX = "-collector"
 
 
 def collector_config(spec: DeploymentSpec) -> dict[str, object]:
@@ -33,7 +34,8 @@ def collector_config(spec: DeploymentSpec) -> dict[str, object]:
     return {
         "version": "firsttoken/v1",
         "listen": f"0.0.0.0:{spec.collector.port}",
-        "timeout": format_duration(min(10.0, spec.monitoring.interval * 0.8)),
+        # Less than Prometheus waits, so that one slow source costs itself and not the page.
+        "timeout": format_duration(spec.monitoring.scrape_timeout * 0.8),
         "sources": sources,
     }
 
@@ -47,21 +49,12 @@ def config_digest(spec: DeploymentSpec) -> str:
     return hashlib.sha256(_config_text(spec).encode()).hexdigest()[:16]
 
 
-def _config_name(spec: DeploymentSpec) -> str:
-    return f"{spec.name}-collector"
-
-
 def config_map(spec: DeploymentSpec) -> k8s.V1ConfigMap:
     """The collector's configuration file."""
-    version = label_value(spec.collector.image.rsplit(":", 1)[-1])
     return k8s.V1ConfigMap(
         api_version="v1",
         kind="ConfigMap",
-        metadata=k8s.V1ObjectMeta(
-            name=_config_name(spec),
-            namespace=spec.namespace,
-            labels=labels(spec.name, "collector", version),
-        ),
+        metadata=metadata(spec, COLLECTOR, suffix=CONFIG_SUFFIX),
         data={CONFIG_FILE: _config_text(spec)},
     )
 
@@ -70,7 +63,7 @@ def config_volume(spec: DeploymentSpec) -> k8s.V1Volume:
     """The volume of the ConfigMap."""
     return k8s.V1Volume(
         name="collector-config",
-        config_map=k8s.V1ConfigMapVolumeSource(name=_config_name(spec)),
+        config_map=k8s.V1ConfigMapVolumeSource(name=f"{spec.name}{CONFIG_SUFFIX}"),
     )
 
 

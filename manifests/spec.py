@@ -1,12 +1,20 @@
 """The deployment file: which model runs where, with which objectives and monitoring."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from firsttoken.config import Duration, Model, load_yaml
+from firsttoken.manifests.flags import (
+    OLDEST,
+    Release,
+    check_arguments,
+    format_release,
+    parse_release,
+)
 from firsttoken.manifests.names import check_dns_label, check_quantity
 
 __all__ = ["Accelerator", "Collector", "DeploymentSpec", "Engine", "Monitoring", "load"]
@@ -25,7 +33,28 @@ def _pinned(image: str) -> str:
     raise ValueError("an image with a tag other than latest, or with a digest, is required")
 
 
+def _argument(text: str) -> str:
+    """Refuse what would not reach the engine as one word: a flag, white space, ``$(NAME)``."""
+    if not text or text.startswith("-") or "$(" in text or any(map(str.isspace, text)):
+        raise ValueError("expected a model's name or path, without spaces, not beginning with -")
+    return text
+
+
 Image = Annotated[str, AfterValidator(_pinned)]
+VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+ModelName = Annotated[str, AfterValidator(_argument)]
+
+ENGINE_VARIABLES = (
+    "HF_HOME",
+    "HF_TOKEN",
+    "HOME",
+    "TORCHINDUCTOR_CACHE_DIR",
+    "TRITON_CACHE_DIR",
+    "USER",
+    "VLLM_CACHE_ROOT",
+)
+"""What the engine's container gets anyway."""
 
 
 class Accelerator(Model):
@@ -33,6 +62,8 @@ class Accelerator(Model):
 
     vendor: Literal["nvidia", "amd", "intel", "none"] = "nvidia"
     count: int = Field(default=1, ge=0, le=16)
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    """Labels of the nodes that have the GPU that is meant."""
 
     @property
     def resource(self) -> str | None:
@@ -44,15 +75,54 @@ class Engine(Model):
     """The vLLM container: image, port, limits and how long it may take to load."""
 
     image: Image = "vllm/vllm-openai:v0.32.0"
+    release: str = ""
+    """vLLM's version such as 0.32, where the image's tag does not begin with it."""
     port: int = Field(default=8000, ge=1, le=65535)
     arguments: tuple[str, ...] = ()
+    environment: dict[VariableName, str] = Field(default_factory=dict)
     cpu: Quantity = "4"
     memory: Quantity = "32Gi"
     shared_memory: Quantity = "2Gi"
+    scratch: Quantity = "20Gi"
+    """Local disk of the pod; without a cache volume the model's files must fit into it."""
     load_timeout: Duration = 1800.0
     shutdown_timeout: Duration = 60.0
     hugging_face_secret: Name | None = None
     """A Secret whose key ``token`` is the hub's token; the token itself never stands here."""
+
+    @field_validator("environment")
+    @classmethod
+    def _no_secrets(cls, environment: dict[str, str]) -> dict[str, str]:
+        for name in environment:
+            if name in ENGINE_VARIABLES:
+                raise ValueError(f"{name} is set by the deployment itself")
+            if re.search(r"(TOKEN|SECRET|PASSWORD|CREDENTIAL|API_?KEY)S?$", name.upper()):
+                raise ValueError(f"{name} looks like a secret, which must not stand in a file")
+        return environment
+
+    @model_validator(mode="after")
+    def _flags_exist(self) -> "Engine":
+        check_arguments(
+            self.arguments, self.version, frozenset({*ENGINE_VARIABLES, *self.environment})
+        )
+        return self
+
+    @property
+    def version(self) -> Release:
+        """Major and minor version of vLLM; raises ValueError where nothing tells it."""
+        tag = self.image.partition("@")[0].rsplit("/", 1)[-1].partition(":")[2]
+        found = parse_release(self.release or tag)
+        if found is None:
+            raise ValueError(
+                f"release: expected vLLM's version such as 0.32, because the image {self.image}"
+                " does not tell it"
+            )
+        if found < OLDEST:
+            raise ValueError(
+                f"image: vLLM {format_release(found)} is older than {format_release(OLDEST)},"
+                " the first that lets requests finish when it is stopped"
+            )
+        return found
 
 
 class Collector(Model):
@@ -72,7 +142,11 @@ class Monitoring(Model):
     interval: Duration = 15.0
     namespace: Name = "monitoring"
     """Where Prometheus runs: the only namespace that may reach the metrics port."""
+    dashboards: bool = True
+    """Whether the dashboards come along; one deployment of a cluster is enough to bring them."""
     dashboard_label: str = "grafana_dashboard"
+    runbooks: str = ""
+    """Address of the folder of runbooks, for the alerts' ``runbook_url``."""
 
     @field_validator("interval")
     @classmethod
@@ -81,6 +155,11 @@ class Monitoring(Model):
             raise ValueError("expected between 1s and 5m")
         return seconds
 
+    @property
+    def scrape_timeout(self) -> float:
+        """Seconds that Prometheus gives a scrape: less than the interval."""
+        return min(10.0, self.interval * 0.9)
+
 
 class DeploymentSpec(Model):
     """One model behind one Service, with its objectives."""
@@ -88,9 +167,9 @@ class DeploymentSpec(Model):
     version: Literal["firsttoken/v1"]
     name: Name
     namespace: Name = "default"
-    model: str = Field(min_length=1)
+    model: ModelName
     """What vLLM serves: a hub id, or a path inside the container."""
-    served_model_name: str | None = None
+    served_model_name: ModelName | None = None
     replicas: int = Field(default=1, ge=0)
     collector: Collector
     objectives: Path | None = None

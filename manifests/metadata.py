@@ -1,0 +1,29 @@
+"""Names, labels and ports that several objects of a deployment share."""
+
+from kubernetes import client as k8s
+
+from firsttoken.manifests.names import labels
+from firsttoken.manifests.spec import DeploymentSpec
+
+__all__ = ["COLLECTOR", "ENGINE", "METRICS_PORT", "metadata"]
+
+ENGINE = "engine"
+COLLECTOR = "collector"
+METRICS_PORT = "ft-metrics"
+"""The collector's port as PodMonitors name it."""
+
+
+def image_version(image: str) -> str:
+    """The tag of an image, or its digest where it has no tag."""
+    name, _, digest = image.partition("@")
+    return name.rsplit("/", 1)[-1].partition(":")[2] or digest.removeprefix("sha256:")
+
+
+def metadata(spec: DeploymentSpec, component: str, suffix: str = "") -> k8s.V1ObjectMeta:
+    """Name, namespace and labels of an object; the version is that of the component's image."""
+    image = spec.engine.image if component == ENGINE else spec.collector.image
+    return k8s.V1ObjectMeta(
+        name=f"{spec.name}{suffix}",
+        namespace=spec.namespace,
+        labels=labels(spec.name, component, image_version(image)),
+    )

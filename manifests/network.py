@@ -1,0 +1,66 @@
+"""Who may talk to the engine's pods, and to whom they may talk."""
+
+from urllib.parse import urlsplit
+
+from kubernetes import client as k8s
+
+from firsttoken.manifests.metadata import ENGINE, metadata
+from firsttoken.manifests.names import selector
+from firsttoken.manifests.spec import DeploymentSpec
+
+__all__ = ["network_policy"]
+
+HTTPS_PORT = 443
+DNS_PORT = 53
+
+
+def network_policy(spec: DeploymentSpec) -> k8s.V1NetworkPolicy:
+    """Inference from anywhere in the cluster; metrics from the monitoring namespace alone.
+
+    Out go name look-ups, HTTPS (the model's hub or object store) and the GPU exporter.  Ports are
+    numbers: named ports of native sidecars are not resolved by every network plugin.
+    """
+    anywhere = k8s.V1NetworkPolicyPeer(namespace_selector=k8s.V1LabelSelector())
+    return k8s.V1NetworkPolicy(
+        api_version="networking.k8s.io/v1",
+        kind="NetworkPolicy",
+        metadata=metadata(spec, ENGINE),
+        spec=k8s.V1NetworkPolicySpec(
+            pod_selector=k8s.V1LabelSelector(match_labels=selector(spec.name)),
+            policy_types=["Ingress", "Egress"],
+            ingress=[
+                _from(anywhere, spec.engine.port),
+                _from(_namespace(spec.monitoring.namespace), spec.collector.port),
+            ],
+            egress=_egress(spec),
+        ),
+    )
+
+
+def _egress(spec: DeploymentSpec) -> list[k8s.V1NetworkPolicyEgressRule]:
+    found = [
+        k8s.V1NetworkPolicyEgressRule(
+            to=[_namespace("kube-system")], ports=[_port(DNS_PORT, "UDP"), _port(DNS_PORT)]
+        ),
+        k8s.V1NetworkPolicyEgressRule(ports=[_port(HTTPS_PORT)]),
+    ]
+    if spec.collector.gpu_exporter:
+        address = urlsplit(spec.collector.gpu_exporter)
+        port = address.port or (HTTPS_PORT if address.scheme == "https" else 80)
+        # The exporter may be a pod or, on the host's network, the node itself.
+        found.append(k8s.V1NetworkPolicyEgressRule(ports=[_port(port)]))
+    return found
+
+
+def _namespace(name: str) -> k8s.V1NetworkPolicyPeer:
+    return k8s.V1NetworkPolicyPeer(
+        namespace_selector=k8s.V1LabelSelector(match_labels={"kubernetes.io/metadata.name": name})
+    )
+
+
+def _from(peer: k8s.V1NetworkPolicyPeer, port: int) -> k8s.V1NetworkPolicyIngressRule:
+    return k8s.V1NetworkPolicyIngressRule(_from=[peer], ports=[_port(port)])
+
+
+def _port(port: int, protocol: str = "TCP") -> k8s.V1NetworkPolicyPort:
+    return k8s.V1NetworkPolicyPort(port=port, protocol=protocol)
