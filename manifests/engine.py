@@ -53,12 +53,7 @@ def deployment(spec: DeploymentSpec, buckets: str | None, config_digest: str) ->
                 type="RollingUpdate",
                 rolling_update=k8s.V1RollingUpdateDeployment(max_surge=0, max_unavailable=1),
             ),
-            template=k8s.V1PodTemplateSpec(
-                metadata=k8s.V1ObjectMeta(
-                    labels=metadata(spec, ENGINE).labels, annotations=annotations
-                ),
-                spec=pod,
-            ),
+            template=k8s.V1PodTemplateSpec(metadata=template, spec=pod),
         ),
     )
 
