@@ -1,0 +1,213 @@
+"""``report.json``: what a validation found, as models; all other forms derive from it alone."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from firsttoken.config import Model
+
+__all__ = [
+    "VERSION",
+    "Check",
+    "Comparison",
+    "Dashboard",
+    "Distribution",
+    "Engine",
+    "FiringAlert",
+    "Generator",
+    "LoadResult",
+    "Objective",
+    "Panel",
+    "Point",
+    "Report",
+    "RuleResult",
+    "Status",
+    "Step",
+    "Verdict",
+]
+
+VERSION = "firsttoken.report/v1"
+
+Status = Literal["passed", "missed", "failed", "skipped", "not_judged"]
+Point = tuple[float, float]
+"""Seconds since the first request, and a value."""
+
+
+class Verdict(Model):
+    """What it all comes to; ``exit_code`` is the command's."""
+
+    status: Literal["passed", "missed", "failed", "not_judged"]
+    exit_code: int
+    headline: str = Field(description="One sentence for whoever reads nothing else.")
+    reasons: tuple[str, ...] = Field(default=(), description="Why, one sentence each.")
+    advice: tuple[str, ...] = Field(default=(), description="What to do, one sentence each.")
+    partial: bool = Field(default=False, description="The run was cut short.")
+
+
+class Step(Model):
+    """One step of the run."""
+
+    name: str
+    status: Status
+    seconds: float
+    detail: str = ""
+
+
+class Engine(Model):
+    """What answered at the target."""
+
+    url: str
+    model: str
+    version: str | None = None
+    simulated: bool = False
+    faults: tuple[str, ...] = ()
+    round_trip: float | None = Field(
+        default=None, description="Seconds of a request that does no work, the median of several."
+    )
+
+
+class Distribution(Model):
+    """Seconds, of the measured requests; percentiles are exact."""
+
+    count: int
+    mean: float | None = None
+    p50: float | None = None
+    p90: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+    min: float | None = None
+    max: float | None = None
+
+
+class LoadResult(Model):
+    """What the client saw; counts and rates are of the measured window."""
+
+    described: str = Field(description="The load in words.")
+    settings: dict[str, object] = Field(description="The load as the generator was given it.")
+    started: float = Field(description="Unix seconds of the records' time 0.")
+    window: tuple[float, float] = Field(description="Measured seconds after ``started``.")
+    requests: int
+    ok: int
+    failed: dict[str, int] = Field(default_factory=dict, description="Failures by error.")
+    request_rate: float | None = Field(default=None, description="Completed requests a second.")
+    input_token_rate: float | None = None
+    output_token_rate: float | None = None
+    concurrency: float | None = Field(default=None, description="Mean of requests in flight.")
+    goodput: float | None = Field(
+        default=None, description="Requests a second that met every objective of the client's."
+    )
+    latencies: dict[str, Distribution] = Field(default_factory=dict)
+
+
+class Generator(Model):
+    """The load generator's own state: whether it could be a fair witness."""
+
+    cpu_share: float | None = Field(default=None, description="Share of one core.")
+    lag_p99: float | None = Field(default=None, description="Seconds sent later than intended.")
+    lateness_p99: float | None = Field(default=None, description="Seconds its loop woke up late.")
+    held_back: int = 0
+    bottleneck: str | None = None
+
+
+class Objective(Model):
+    """One objective, held against every request that was issued in the measured window."""
+
+    name: str
+    kind: Literal["latency", "availability"]
+    metric: str
+    threshold: float | None = Field(default=None, description="Seconds.")
+    target: float = Field(description="Share from 0 to 1.")
+    judged_by: Literal["client", "server"]
+    status: Status
+    attained: float | None = None
+    low: float | None = Field(default=None, description="Lower end of the 95 % interval.")
+    high: float | None = None
+    good: int | None = None
+    count: int | None = None
+    server_attained: float | None = Field(
+        default=None, description="The same share as the server's histogram has it, warm-up too."
+    )
+    detail: str = ""
+
+
+class Comparison(Model):
+    """One quantity as client and server have it over the same requests, warm-up included."""
+
+    name: str
+    unit: Literal["requests", "tokens", "s"]
+    client: float | None
+    server: float | None
+    tolerance: float = Field(description="In the unit; what is beyond it needs an explanation.")
+    status: Literal["agrees", "explained", "mismatch", "not_compared"]
+    explanation: str
+
+
+class Check(Model):
+    """One thing that must work, or could not be tried."""
+
+    name: str
+    status: Literal["passed", "failed", "skipped", "not_judged"]
+    summary: str
+    details: tuple[str, ...] = ()
+
+
+class RuleResult(Model):
+    """One rule that was generated, and what Prometheus made of it."""
+
+    group: str
+    name: str
+    kind: Literal["recording", "alerting"]
+    status: Literal["passed", "failed"]
+    detail: str = ""
+
+
+class FiringAlert(Model):
+    """An alert that was pending or firing at the end of the load."""
+
+    name: str
+    state: Literal["pending", "firing"]
+    severity: str = ""
+    labels: dict[str, str] = Field(default_factory=dict)
+    summary: str = ""
+
+
+class Panel(Model):
+    """One panel: *data*, *no traffic*, *not reported* or *broken*."""
+
+    title: str
+    status: Literal["data", "no traffic", "not reported", "broken"]
+    detail: tuple[str, ...] = ()
+
+
+class Dashboard(Model):
+    """One dashboard with every panel."""
+
+    uid: str
+    title: str
+    panels: tuple[Panel, ...]
+
+
+class Report(Model):
+    """Everything that a validation found."""
+
+    version: Literal["firsttoken.report/v1"] = "firsttoken.report/v1"
+    firsttoken: str = Field(description="The version of firsttoken that wrote it.")
+    created: str = Field(description="When it was written, ISO 8601 in UTC.")
+    service: str
+    verdict: Verdict
+    engine: Engine | None = None
+    steps: tuple[Step, ...] = ()
+    objectives: tuple[Objective, ...] = ()
+    load: LoadResult | None = None
+    generator: Generator | None = None
+    comparisons: tuple[Comparison, ...] = ()
+    checks: tuple[Check, ...] = ()
+    rules: tuple[RuleResult, ...] = ()
+    alerts: tuple[FiringAlert, ...] = ()
+    dashboards: tuple[Dashboard, ...] = ()
+    series: dict[str, tuple[Point, ...]] = Field(
+        default_factory=dict, description="What the server reported over time, by name."
+    )
+    files: dict[str, str] = Field(
+        default_factory=dict, description="The other files of the report, and what each is."
+    )
