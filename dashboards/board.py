@@ -22,7 +22,7 @@ from firsttoken.dashboards.promscan import selectors
 from firsttoken.promql import Scope, selector
 from firsttoken.vocabulary import NotReportedError, Vocabulary
 
-__all__ = ["TAG", "Board", "Section", "build", "link_to", "panel_link", "reported"]
+__all__ = ["TAG", "Board", "Section", "build", "link_to", "panel_link", "reported", "service_notes"]
 
 TAG = "firsttoken"
 """The tag of every dashboard; the navigation lists the dashboards that have it."""

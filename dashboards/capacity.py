@@ -15,7 +15,8 @@ from firsttoken.dashboards import measures, variables
 from firsttoken.dashboards.board import Board, Section, reported, service_notes
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
-from firsttoken.dashboards.panels import instant, query, stat, text, timeseries, xy_chart
+from firsttoken.dashboards.panels import instant, query, stat, text, timeseries
+from firsttoken.dashboards.scatter import xy_chart
 from firsttoken.dashboards.style import colours, objective_line
 from firsttoken.promql import Scope
 from firsttoken.vocabulary import SEMCONV, Vocabulary

@@ -15,7 +15,17 @@ import attr
 from grafanalib import core
 from grafanalib._gen import DashboardEncoder
 
-__all__ = ["DATASOURCE", "SCHEMA_VERSION", "Dashboard", "Panel", "Query", "Row", "plain"]
+__all__ = [
+    "DATASOURCE",
+    "GRID_WIDTH",
+    "SCHEMA_VERSION",
+    "Dashboard",
+    "Panel",
+    "Query",
+    "Row",
+    "panel_id",
+    "plain",
+]
 
 SCHEMA_VERSION = 42
 DATASOURCE: Mapping[str, str] = {"type": "prometheus", "uid": "${datasource}"}

@@ -13,7 +13,8 @@ from firsttoken.dashboards import measures, variables
 from firsttoken.dashboards.board import Board, Section, reported, service_notes
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
-from firsttoken.dashboards.panels import query, stat, timeseries, xy_chart
+from firsttoken.dashboards.panels import query, stat, timeseries
+from firsttoken.dashboards.scatter import xy_chart
 from firsttoken.dashboards.style import BAD, GOOD, WARN, steps
 from firsttoken.promql import Scope
 from firsttoken.vocabulary import SEMCONV, Vocabulary

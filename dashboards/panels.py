@@ -17,7 +17,6 @@ __all__ = [
     "table",
     "text",
     "timeseries",
-    "xy_chart",
 ]
 
 MANY_HEIGHT = 10
@@ -335,68 +334,6 @@ def state_timeline(
             color={"mode": "thresholds"},
             custom={"fillOpacity": 80, "lineWidth": 0},
         ),
-    )
-
-
-def xy_chart(
-    title: str,
-    description: str,
-    x: Query,
-    y: Query,
-    *,
-    x_name: str,
-    y_name: str,
-    x_unit: str,
-    y_unit: str,
-    width: int = 12,
-    height: int = 10,
-) -> Panel:
-    """One point a time step: ``y`` against ``x``; both queries give one series, named so."""
-
-    def field(name: str, unit: str) -> dict[str, Any]:
-        properties = [
-            {"id": "unit", "value": unit},
-            {"id": "min", "value": 0},
-            {"id": "custom.axisLabel", "value": name},
-        ]
-        return {"matcher": {"id": "byName", "options": name}, "properties": properties}
-
-    return Panel(
-        kind="xychart",
-        title=title,
-        description=description,
-        targets=[x, y],
-        width=width,
-        height=height,
-        transformations=[{"id": "joinByField", "options": {"byField": "Time", "mode": "outer"}}],
-        options={
-            "mapping": "manual",
-            "series": [
-                {
-                    "frame": {"matcher": {"id": "byIndex", "options": 0}},
-                    "x": {"matcher": {"id": "byName", "options": x_name}},
-                    "y": {"matcher": {"id": "byName", "options": y_name}},
-                }
-            ],
-            "legend": {
-                "displayMode": "list",
-                "placement": "bottom",
-                "showLegend": False,
-                "calcs": [],
-            },
-            "tooltip": {"mode": "single", "sort": "none"},
-        },
-        defaults=_defaults(
-            "short",
-            custom={
-                "show": "points",
-                "pointSize": {"fixed": 5},
-                "pointShape": "circle",
-                "fillOpacity": 50,
-            },
-            color={"mode": "fixed", "fixedColor": BLUE},
-        ),
-        overrides=[field(x_name, x_unit), field(y_name, y_unit)],
     )
 
 

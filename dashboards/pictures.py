@@ -23,7 +23,7 @@ import requests
 from firsttoken.dashboards.expand import View
 from firsttoken.errors import NotJudgedError
 
-__all__ = ["Picture", "picture"]
+__all__ = ["Picture", "Theme", "picture"]
 
 Theme = Literal["dark", "light"]
 BUILD = Path(__file__).parent / "browser" / "build.sh"

@@ -35,7 +35,7 @@ from firsttoken.dashboards.style import (
 from firsttoken.promql import Scope
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
-__all__ = ["UID", "board"]
+__all__ = ["UID", "board", "outage_tile"]
 
 UID = "firsttoken-service"
 INTERPOLATED = (

@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = [
     "BAD",
+    "BLUE",
     "GOOD",
     "NEUTRAL",
     "NOT_REPORTED",
@@ -16,8 +17,10 @@ __all__ = [
     "OBJECTIVE",
     "WARN",
     "by_name",
+    "colours",
     "gauge_cell",
     "idle_mapping",
+    "objective_line",
     "steps",
     "values",
 ]

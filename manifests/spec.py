@@ -17,7 +17,15 @@ from firsttoken.manifests.flags import (
 )
 from firsttoken.manifests.names import check_dns_label, check_quantity
 
-__all__ = ["Accelerator", "Collector", "DeploymentSpec", "Engine", "Monitoring", "load"]
+__all__ = [
+    "PRE_STOP_S",
+    "Accelerator",
+    "Collector",
+    "DeploymentSpec",
+    "Engine",
+    "Monitoring",
+    "load",
+]
 
 Name = Annotated[str, AfterValidator(check_dns_label)]
 Quantity = Annotated[str, AfterValidator(check_quantity)]

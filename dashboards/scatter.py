@@ -1,0 +1,71 @@
+"""The panel that draws one measure against another."""
+
+from typing import Any
+
+from firsttoken.dashboards.grafana import Panel, Query
+from firsttoken.dashboards.style import BLUE, NOT_REPORTED
+
+__all__ = ["xy_chart"]
+
+
+def xy_chart(
+    title: str,
+    description: str,
+    x: Query,
+    y: Query,
+    *,
+    x_name: str,
+    y_name: str,
+    x_unit: str,
+    y_unit: str,
+    width: int = 12,
+    height: int = 10,
+) -> Panel:
+    """One point a time step: ``y`` against ``x``; both queries give one series, named so."""
+
+    def field(name: str, unit: str) -> dict[str, Any]:
+        properties = [
+            {"id": "unit", "value": unit},
+            {"id": "min", "value": 0},
+            {"id": "custom.axisLabel", "value": name},
+        ]
+        return {"matcher": {"id": "byName", "options": name}, "properties": properties}
+
+    return Panel(
+        kind="xychart",
+        title=title,
+        description=description,
+        targets=[x, y],
+        width=width,
+        height=height,
+        transformations=[{"id": "joinByField", "options": {"byField": "Time", "mode": "outer"}}],
+        options={
+            "mapping": "manual",
+            "series": [
+                {
+                    "frame": {"matcher": {"id": "byIndex", "options": 0}},
+                    "x": {"matcher": {"id": "byName", "options": x_name}},
+                    "y": {"matcher": {"id": "byName", "options": y_name}},
+                }
+            ],
+            "legend": {
+                "displayMode": "list",
+                "placement": "bottom",
+                "showLegend": False,
+                "calcs": [],
+            },
+            "tooltip": {"mode": "single", "sort": "none"},
+        },
+        defaults={
+            "unit": "short",
+            "noValue": NOT_REPORTED,
+            "custom": {
+                "show": "points",
+                "pointSize": {"fixed": 5},
+                "pointShape": "circle",
+                "fillOpacity": 50,
+            },
+            "color": {"mode": "fixed", "fixedColor": BLUE},
+        },
+        overrides=[field(x_name, x_unit), field(y_name, y_unit)],
+    )
