@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from firsttoken.config import Model
 
-__all__ = ["Parameters"]
+__all__ = ["Parameters", "describe"]
 
 
 class Parameters(Model):
@@ -81,3 +81,12 @@ class Parameters(Model):
         if self.max_num_batched_tokens < self.max_num_seqs:
             raise ValueError("max_num_batched_tokens must be at least max_num_seqs")
         return self
+
+
+def describe() -> str:
+    """One line for each parameter, for people: name, default, meaning."""
+    rows = []
+    for name, field in Parameters.model_fields.items():
+        default = str(field.default).lower() if field.default is True else field.default
+        rows.append(f"  {f'{name}: {default}':<34} {field.description}")
+    return "\n".join(rows)

@@ -1,10 +1,12 @@
 """What one simulated deployment is: the file of ``firsttoken simulate --config``."""
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from firsttoken.config import Model
+from firsttoken.errors import ConfigError
 from firsttoken.simulate.faults import Faults
 from firsttoken.simulate.parameters import Parameters
 
@@ -12,7 +14,7 @@ __all__ = ["Simulation"]
 
 
 class Simulation(Model):
-    """The model's name, its engine's parameters, the GPUs beside it, and what is wrong with them."""
+    """The model's name, its engine's parameters, the GPUs beside it, and what goes wrong."""
 
     model: str = Field(
         default="firsttoken/simulated-8b",
@@ -32,3 +34,10 @@ class Simulation(Model):
         if self.faults.xid and self.faults.xid_gpu >= self.gpus:
             raise ValueError(f"faults.xid_gpu must be below gpus = {self.gpus}")
         return self
+
+    def with_faults(self, base: Faults, changes: Mapping[str, Any], *, origin: str) -> Faults:
+        """``base`` with some faults changed; raises ConfigError when these GPUs cannot have it."""
+        faults = base.changed(changes, origin=origin)
+        if faults.xid and faults.xid_gpu >= self.gpus:
+            raise ConfigError(origin, [f"xid_gpu: must be below the number of GPUs, {self.gpus}"])
+        return faults

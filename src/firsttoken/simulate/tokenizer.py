@@ -10,7 +10,7 @@ import functools
 import re
 from collections.abc import Iterable, Sequence
 
-__all__ = ["BOS", "EOS", "SIZE", "Tokenizer", "WORD_IDS"]
+__all__ = ["BOS", "EOS", "SIZE", "WORD_IDS", "Tokenizer"]
 
 _SPECIAL = ("<s>", "</s>", "<unk>")
 BOS, EOS = 0, 1
@@ -46,7 +46,7 @@ island foot yet busy test record boat common gold possible plane age dry wonder 
 ran check game shape yes miss brought heat snow bed bring sit perhaps fill east weight language
 among token model server request latency memory cache prompt queue batch user system assistant data
 value result error metric service report default function return string number
-""".split()
+"""
 _PARTS = """
 able ally ance ated ates ation ations ative ator ence ened ents ered ever fore ful ible ical ified
 ines ings ings ious ised ising ists ites ities itive ized izing less lled lling ment ments ness ough
@@ -61,7 +61,7 @@ def _vocabulary() -> list[bytes]:
     consonants = [letter for letter in letters if letter not in vowels]
     syllables = [c + v + d for c in consonants for v in vowels for d in consonants]
     pairs = [a + b for a in letters for b in letters]
-    words = dict.fromkeys(_WORDS)
+    words = dict.fromkeys(_WORDS.split())
     parts = _PARTS.split()
     texts = [
         *(f" {word}" for word in words),
@@ -83,7 +83,7 @@ _LONGEST = max(map(len, _IDS))
 SIZE = len(_BYTES)
 """Number of tokens; ids are 0 to ``SIZE - 1``."""
 
-WORD_IDS = tuple(_IDS[f" {word}".encode()] for word in dict.fromkeys(_WORDS))
+WORD_IDS = tuple(_IDS[f" {word}".encode()] for word in dict.fromkeys(_WORDS.split()))
 """The tokens of which answers are made: common words, each with a space before it."""
 
 
