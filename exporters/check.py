@@ -81,7 +81,8 @@ def check(profile: Profile, families: Iterable[Family]) -> Report:
     page = tuple(families)
     names = frozenset(family.name for family in page)
     findings = tuple(_finding(profile, family, names) for family in page)
-    since, upto = _versions(profile, [f.line for f in findings if f.line], names)
+    lines = [finding.line for finding in findings if finding.line]
+    since, upto = _versions(profile, lines, names)
     seen: Counter[tuple[str, frozenset[tuple[str, str]]]] = Counter()
     doubled = []
     for series in (series for finding in findings for series in finding.series):
@@ -91,7 +92,7 @@ def check(profile: Profile, families: Iterable[Family]) -> Report:
     return Report(
         profile=profile,
         findings=findings,
-        missing=tuple(_missing(profile, names, since)),
+        missing=tuple(_missing(profile, lines, names, since)),
         version=", ".join(part for part in (f"from {since}" if since else "", upto) if part),
         doubled=tuple(doubled),
     )
@@ -197,12 +198,15 @@ def _present(profile: Profile, line: Line, names: frozenset[str]) -> bool:
     return any(profile.key(name) in line.names for name in names)
 
 
-def _missing(profile: Profile, names: frozenset[str], since: str | None) -> Iterator[Line]:
+def _missing(
+    profile: Profile, found: list[Line], names: frozenset[str], since: str | None
+) -> Iterator[Line]:
     newest = _version(since) if since else None
-    better = frozenset(profile.key(name) for name in names)
+    page = frozenset(profile.key(name) for name in names)
+    # An older name for the same is as good.
+    older = frozenset[str]().union(*(line.superseded_by for line in found))
     for line in profile.lines:
-        if line.optional or line.until or line.superseded_by & better:
+        if line.optional or line.until or line.superseded_by & page or line.names & (page | older):
             continue
-        later = line.since and newest is not None and _version(line.since) > newest
-        if not later and not _present(profile, line, names):
+        if newest is None or not line.since or _version(line.since) <= newest:
             yield line
