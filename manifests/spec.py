@@ -103,9 +103,9 @@ class Engine(Model):
     def _no_secrets(cls, environment: dict[str, str]) -> dict[str, str]:
         for name in environment:
             if name in ENGINE_VARIABLES:
-                raise ValueError(f"{name} is set by the deployment itself")
+                raise ValueError(f"the deployment itself sets {name}")
             if re.search(r"(TOKEN|SECRET|PASSWORD|CREDENTIAL|API_?KEY)S?$", name.upper()):
-                raise ValueError(f"{name} looks like a secret, which must not stand in a file")
+                raise ValueError(f"what {name} holds looks like a secret, not to stand in a file")
         return environment
 
     @model_validator(mode="after")
