@@ -1,1 +1,1 @@
-"""The sidecar that merges many sources' metrics into one page under semantic-convention names."""
+"""The metrics-merging sidecar: many sources in, one valid page under convention names out."""

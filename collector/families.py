@@ -1,0 +1,88 @@
+"""Series and metadata of a page to its families, whichever of the formats the page has."""
+
+from collections.abc import Mapping, Sequence
+
+from firsttoken.collector.lines import Metadata
+from firsttoken.collector.page import Family, Kind, Role, Series
+
+__all__ = ["Described", "group"]
+
+Described = dict[tuple[str, str], Metadata]
+"""(HELP, TYPE or UNIT; name as on the page) -> the first line that says it."""
+
+_COMPONENTS: Mapping[Kind, tuple[Role, ...]] = {
+    Kind.COUNTER: (Role.CREATED,),
+    Kind.HISTOGRAM: (Role.BUCKET, Role.COUNT, Role.SUM, Role.CREATED),
+    Kind.SUMMARY: (Role.COUNT, Role.SUM, Role.CREATED),
+    Kind.GAUGE_HISTOGRAM: (Role.BUCKET, Role.GCOUNT, Role.GSUM),
+}
+
+
+def group(
+    order: Sequence[Series], described: Described, *, openmetrics: bool
+) -> tuple[Family, ...]:
+    """The families in the order of their first sample, each with all its samples."""
+    types = _Types(described, openmetrics=openmetrics)
+    members: dict[str, list[tuple[int, Role, Series]]] = {}
+    places: dict[str, tuple[str, Role]] = {}
+    for place, series in enumerate(order):
+        found = places.get(series.name)
+        if found is None:
+            found = places[series.name] = types.place(series.name)
+        members.setdefault(found[0], []).append((place, found[1], series))
+    return tuple(types.family(name, tuple(samples)) for name, samples in members.items())
+
+
+class _Types:
+    """The metadata of a page, by the names that families have in the text format."""
+
+    def __init__(self, described: Described, *, openmetrics: bool) -> None:
+        self._kinds: dict[str, Kind] = {}
+        self._page_names: dict[str, str] = {}
+        self._described = described
+        for (what, name), said in described.items():
+            if what == "TYPE":
+                own = _text_name(name, said.kind) if openmetrics else name
+                self._kinds[own] = said.kind
+                self._page_names[own] = name
+
+    def place(self, sample: str) -> tuple[str, Role]:
+        """The family that a sample belongs to, and its role there."""
+        kind = self._kinds.get(sample)
+        if kind in (None, Kind.GAUGE, Kind.UNKNOWN):
+            for role in Role:
+                base = sample.removesuffix(role.value)
+                if role is Role.VALUE or base == sample:
+                    continue
+                owner = self._owner(base, role)
+                # The text format has the time of creation as a gauge of its own; any other sample
+                # with a type of its own is what it says it is.
+                if owner is not None and (kind is None or role is Role.CREATED):
+                    return owner, role
+        return sample, Role.VALUE
+
+    def _owner(self, base: str, role: Role) -> str | None:
+        for name in (base, f"{base}_total"):
+            kind = self._kinds.get(name)
+            if kind is not None and role in _COMPONENTS.get(kind, ()):
+                return name
+        return None
+
+    def family(self, name: str, samples: tuple[tuple[int, Role, Series], ...]) -> Family:
+        """A family with its metadata."""
+        page_name = self._page_names.get(name, name)
+        said_help = self._described.get(("HELP", page_name))
+        said_unit = self._described.get(("UNIT", page_name))
+        return Family(
+            name=name,
+            kind=self._kinds.get(name, Kind.UNKNOWN),
+            help=said_help.text if said_help else None,
+            unit=said_unit.text.strip() if said_unit else "",
+            samples=samples,
+        )
+
+
+def _text_name(name: str, kind: Kind) -> str:
+    """The name that an OpenMetrics family has in the text format."""
+    suffix = {Kind.COUNTER: "_total", Kind.INFO: "_info"}.get(kind, "")
+    return name if name.endswith(suffix) else name + suffix

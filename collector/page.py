@@ -1,0 +1,95 @@
+"""What a source's page says, as values: series, families, and one reading of them.
+
+Families are named as in Prometheus' text format, whichever format the page had: a counter's name
+includes ``_total``, an info metric's ``_info``.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+__all__ = ["Family", "Kind", "Labels", "MalformedError", "Reading", "Role", "Series", "Shape"]
+
+Labels = tuple[tuple[str, str], ...]
+"""Label names and values, unescaped, in the page's order; an empty value is no label."""
+
+
+class MalformedError(ValueError):
+    """Raised when a page cannot be read; the text says what and where."""
+
+
+class Kind(StrEnum):
+    """The type of a family, in OpenMetrics' words."""
+
+    COUNTER = "counter"
+    GAUGE = "gauge"
+    HISTOGRAM = "histogram"
+    GAUGE_HISTOGRAM = "gaugehistogram"
+    SUMMARY = "summary"
+    INFO = "info"
+    STATESET = "stateset"
+    UNKNOWN = "unknown"
+
+
+class Role(StrEnum):
+    """What a sample is within its family; the value is its suffix."""
+
+    VALUE = ""
+    BUCKET = "_bucket"
+    COUNT = "_count"
+    SUM = "_sum"
+    CREATED = "_created"
+    GCOUNT = "_gcount"
+    GSUM = "_gsum"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Series:
+    """The identity of one line of a page.  The same identity is the same object in every scrape."""
+
+    name: str
+    labels: Labels
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Family:
+    """A metric family; ``samples`` are (place in the reading's values, role, series)."""
+
+    name: str
+    kind: Kind
+    help: str | None
+    unit: str
+    samples: tuple[tuple[int, Role, Series], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Shape:
+    """Everything about a page but its values.
+
+    While a source's page has the same shape, each reading of it has the same object, so that what
+    was worked out for a shape can be kept by identity.
+    """
+
+    families: tuple[Family, ...]
+    size: int
+    """How many values a reading has."""
+    openmetrics: bool = False
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the families."""
+        return frozenset(family.name for family in self.families)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """One scrape of one source, read whole."""
+
+    shape: Shape
+    values: Sequence[bytes]
+    """The numbers' text as on the page."""
+    numbers: Sequence[float]
+    timestamps: Mapping[int, bytes] = field(default_factory=dict)
+    """Place -> timestamp's text, in seconds in OpenMetrics and milliseconds in the text format."""
+    exemplars: Mapping[int, bytes] = field(default_factory=dict)
+    """Place -> ``{labels} value [timestamp]``."""

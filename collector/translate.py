@@ -1,0 +1,171 @@
+"""One source's shape to the families that it contributes, under convention names where known."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from firsttoken.catalogue import Metric
+from firsttoken.collector.numbers import canonical, scaled
+from firsttoken.collector.page import Family, Kind, Labels, Role, Series, Shape
+from firsttoken.exporters.profile import Profile, Translation
+from firsttoken.naming import unit_suffix
+
+__all__ = ["Contribution", "Fate", "Member", "Offer", "Translator"]
+
+BOUND = {Role.BUCKET: "le", Role.VALUE: "quantile"}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """One series to serve; of several ``places`` the translation says how they become one."""
+
+    role: Role
+    labels: Labels
+    """Attribute or label names, and values."""
+    places: tuple[int, ...]
+    scale: Decimal | None = None
+    translation: Translation | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Offer:
+    """A family as one source offers it; ``dotted`` is its name for clients that take UTF-8."""
+
+    name: str
+    dotted: str
+    kind: Kind
+    help: str | None
+    unit: str
+    members: tuple[Member, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """What became of a family of a page: ``renamed``, ``passed`` or ``superseded``."""
+
+    family: str
+    outcome: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Contribution:
+    """All that a source offers, with what became of each of its families."""
+
+    offers: tuple[Offer, ...]
+    fates: tuple[Fate, ...]
+    dropped: int
+    """Series that their profile leaves out, or that came out as another one."""
+
+
+class Translator:
+    """Translates the shapes of one source; a series that it has seen is not worked out again."""
+
+    def __init__(self, profile: Profile | None) -> None:
+        self.profile = profile
+
+    def contribution(self, shape: Shape) -> Contribution:
+        """What the source offers while its page has this shape."""
+        page = shape.names
+        offers: list[Offer] = []
+        fates: list[Fate] = []
+        served = 0
+        for family in shape.families:
+            translation = self._translation(family, page)
+            if translation is not None:
+                offer = _renamed(family, translation)
+                fates.append(Fate(family.name, "renamed", offer.name))
+            elif self._superseded(family, page):
+                fates.append(Fate(family.name, "superseded", ""))
+                served += len(family.samples)
+                continue
+            else:
+                offer = _passed(family)
+                fates.append(Fate(family.name, "passed", offer.name))
+            offers.append(offer)
+            served += sum(len(member.places) for member in offer.members)
+        return Contribution(tuple(offers), tuple(fates), shape.size - served)
+
+    def _translation(self, family: Family, page: frozenset[str]) -> Translation | None:
+        if self.profile is None:
+            return None
+        return self.profile.translation(family.name, _kind_word(family.kind), page)
+
+    def _superseded(self, family: Family, page: frozenset[str]) -> bool:
+        if self.profile is None:
+            return False
+        return self.profile.superseded(family.name, _kind_word(family.kind), page)
+
+
+def _kind_word(kind: Kind) -> str:
+    """The type as profiles know it: an info metric is a gauge that is always 1."""
+    return "gauge" if kind in (Kind.INFO, Kind.STATESET) else kind.value
+
+
+def _passed(family: Family) -> Offer:
+    """A family under its own name, with nothing changed."""
+    members = tuple(Member(role, series.labels, (place,)) for place, role, series in family.samples)
+    return Offer(family.name, family.name, family.kind, family.help, family.unit, members)
+
+
+def _renamed(family: Family, translation: Translation) -> Offer:
+    """A family under its convention name."""
+    metric = translation.metric
+    kind = Kind(metric.instrument.prometheus_type)
+    found: dict[tuple[Role, Labels], list[int]] = {}
+    cache: dict[Labels, Labels | None] = {}
+    for place, role, series in family.samples:
+        if not _fits(role, kind):
+            continue
+        labels = _labels(series, role, kind, translation, cache)
+        if labels is not None:
+            found.setdefault((role, labels), []).append(place)
+    members = tuple(
+        Member(
+            role,
+            labels,
+            tuple(places) if translation.merge != "refuse" else tuple(places[:1]),
+            translation.scale if role in (Role.VALUE, Role.SUM) else None,
+            translation if role is Role.VALUE else None,
+        )
+        for (role, labels), places in found.items()
+    )
+    return Offer(metric.prometheus, metric.dotted, kind, metric.help, _unit(metric), members)
+
+
+def _fits(role: Role, kind: Kind) -> bool:
+    if kind is Kind.HISTOGRAM:
+        return role in (Role.BUCKET, Role.COUNT, Role.SUM, Role.CREATED)
+    return role is Role.VALUE or (role is Role.CREATED and kind is Kind.COUNTER)
+
+
+def _labels(
+    series: Series,
+    role: Role,
+    kind: Kind,
+    translation: Translation,
+    cache: dict[Labels, Labels | None],
+) -> Labels | None:
+    """Attribute names and values of a series; a histogram's buckets share what is worked out."""
+    bound = BOUND[role] if kind is Kind.HISTOGRAM and role is Role.BUCKET else None
+    own = tuple(item for item in series.labels if item[0] != bound) if bound else series.labels
+    if own in cache:
+        attributes = cache[own]
+    else:
+        given: Mapping[str, str] | None = translation.labels(dict(own))
+        attributes = None if given is None else tuple((k, v) for k, v in given.items() if v)
+        cache[own] = attributes
+    if attributes is None or bound is None:
+        return attributes
+    limit = dict(series.labels).get(bound)
+    if limit is None:
+        return None
+    if translation.scale is not None:
+        limit = canonical(scaled(limit.encode(), translation.scale).decode())
+    return (*attributes, (bound, limit))
+
+
+def _unit(metric: Metric) -> str:
+    """The unit, if the name ends with it, as OpenMetrics wants."""
+    unit = unit_suffix(metric.unit)
+    return unit if unit and metric.prometheus.removesuffix("_total").endswith(f"_{unit}") else ""
