@@ -189,7 +189,10 @@ class Writer:
 
     def _line(self, data: dict[str, Any]) -> None:
         assert self._file is not None, "used outside its with block"  # noqa: S101
-        self._file.write(json.dumps(data, separators=(",", ":")) + "\n")
+        try:
+            self._file.write(json.dumps(data, separators=(",", ":")) + "\n")
+        except OSError as exc:
+            raise ConfigError(self._path, [f"cannot be written: {exc.strerror}"]) from None
 
 
 def _compact(record: Record) -> dict[str, Any]:

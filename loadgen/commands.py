@@ -1,0 +1,179 @@
+"""The ``firsttoken load`` command: bring a server under load, and report what was recorded."""
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+
+from firsttoken.config import load_yaml, validate_model
+from firsttoken.errors import CheckFailedError, UsageError
+from firsttoken.loadgen.engine import Snapshot
+from firsttoken.loadgen.judge import Objective, goodput, judge, parse_objective
+from firsttoken.loadgen.records import Run, read
+from firsttoken.loadgen.run import Stop, Watch, run_load, with_fast_loop
+from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.show import as_json, as_markdown, print_run
+from firsttoken.loadgen.summary import summarise
+
+__all__ = ["load"]
+
+INTERRUPTED_CODE = 130
+_OBJECTIVE_HELP = "A promise to judge, such as ttft<500ms@95 or success@99.5; may be repeated."
+
+
+@click.group()
+def load() -> None:
+    """Bring an LLM server under a known load, and report how it fared."""
+
+
+@load.command(
+    epilog="""\b
+Examples:
+  firsttoken load run --target http://127.0.0.1:8000 --concurrency 16 --duration 30s
+  firsttoken load run --target http://127.0.0.1:8000 --load load.yaml --out records.jsonl
+  firsttoken load run --target http://127.0.0.1:8000 --rate 5 --objective 'ttft<500ms@95'
+
+\b
+A key for the server is taken from FIRSTTOKEN_API_KEY, else OPENAI_API_KEY.
+Exit codes: 0 done, 1 an objective missed, 2 a wrong argument or file, 3 the server cannot be
+reached, 130 interrupted (what was recorded until then is kept).
+"""
+)
+@click.option("--target", required=True, help="The server, such as http://127.0.0.1:8000.")
+@click.option("--load", "file", type=click.Path(path_type=Path), help="Load file (YAML).")
+@click.option("--model", help="Model to ask for; default: the one that is served.")
+@click.option("--rate", type=float, help="Open loop: Poisson arrivals, requests per second.")
+@click.option("--concurrency", type=int, help="Closed loop: so many requests at all times.")
+@click.option("--duration", help="Measured time, such as 30s or 5m.")
+@click.option("--warmup", help="Time under load before measuring, such as 5s.")
+@click.option("--prompt-tokens", type=int, help="Tokens of each prompt.")
+@click.option("--output-tokens", type=int, help="Tokens of each answer.")
+@click.option("--seed", type=int, help="Fixes arrivals and lengths.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the records there (JSONL).")
+@click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=_OBJECTIVE_HELP)
+@click.option(
+    "--progress",
+    type=click.Choice(["live", "json", "none"]),
+    help="live on stderr (default on a terminal), json lines on stdout, or none.",
+)
+@click.option("--json", "as_data", is_flag=True, help="Print the report as JSON.")
+def run(
+    target: str,
+    file: Path | None,
+    out: Path | None,
+    objectives: tuple[str, ...],
+    progress: str | None,
+    as_data: bool,
+    **flags: Any,
+) -> int:
+    """Run a load against a server and print how it fared."""
+    promises = [parse_objective(text) for text in objectives]
+    settings = _settings(file, flags)
+    how = progress or ("live" if sys.stderr.isatty() else "none")
+    done = with_fast_loop(_run(settings, target, out, how))
+    if how != "json" or as_data:
+        _print(done, promises, "json" if as_data else "text")
+    if done.interrupted:
+        click.echo(f"firsttoken: interrupted: {done.stopped}", err=True)
+        return INTERRUPTED_CODE
+    _check(done, promises)
+    return 0
+
+
+@load.command(
+    epilog="""\b
+Examples:
+  firsttoken load report records.jsonl
+  firsttoken load report records.jsonl --objective 'ttft<500ms@95' --objective success@99 --md
+"""
+)
+@click.argument("records", type=click.Path(path_type=Path))
+@click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=_OBJECTIVE_HELP)
+@click.option("--json", "form", flag_value="json", help="Print the report as JSON.")
+@click.option("--md", "form", flag_value="md", help="Print the report as Markdown.")
+def report(records: Path, objectives: tuple[str, ...], form: str | None) -> int:
+    """Report on a run from its records; exit code 1 when an objective was missed."""
+    promises = [parse_objective(text) for text in objectives]
+    done = read(records)
+    _print(done, promises, form or "text")
+    _check(done, promises)
+    return 0
+
+
+def _settings(file: Path | None, flags: dict[str, Any]) -> LoadFile:
+    """The load file with what the flags change.  Raises ConfigError and UsageError."""
+    rate, concurrency = flags.pop("rate"), flags.pop("concurrency")
+    if rate is not None and concurrency is not None:
+        raise UsageError("--rate (open loop) and --concurrency (closed loop) exclude each other")
+    changes = {name: value for name, value in flags.items() if value is not None}
+    if rate is not None:
+        changes["arrivals"] = {"kind": "poisson", "rate": rate}
+    if concurrency is not None:
+        changes["arrivals"] = {"kind": "closed", "concurrency": concurrency}
+    base = load_yaml(file, LoadFile).model_dump() if file else {}
+    return validate_model({**base, **changes}, LoadFile, "load settings")
+
+
+async def _run(settings: LoadFile, target: str, out: Path | None, how: str) -> Run:
+    stop = Stop()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set, signal.Signals(number).name)
+    if how == "json":
+        return await run_load(settings, target, out, stop, _print_snapshot)
+    if how == "none":
+        return await run_load(settings, target, out, stop)
+    with _live() as bar:
+        return await run_load(settings, target, out, stop, _shown(bar))
+
+
+def _print_snapshot(snapshot: Snapshot) -> None:
+    click.echo(json.dumps(snapshot._asdict()))
+
+
+def _live() -> Progress:
+    # No thread of its own may repaint beside the measurement: once a second is enough.
+    return Progress(
+        TextColumn("{task.fields[phase]:>8}"),
+        BarColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        transient=True,
+    )
+
+
+def _shown(bar: Progress) -> Watch:
+    task: TaskID = bar.add_task("starting", total=None, phase="")
+
+    def show(now: Snapshot) -> None:
+        median = "" if now.ttft_p50 is None else f", TTFT p50 {now.ttft_p50 * 1000:.0f} ms"
+        text = f"{now.done} done, {now.in_flight} in flight, {now.failed} failed{median}"
+        at = min(now.elapsed, now.total)
+        bar.update(task, total=now.total, completed=at, description=text, phase=now.phase)
+        bar.refresh()
+
+    return show
+
+
+def _print(run: Run, objectives: list[Objective], form: str) -> None:
+    summary, attained = summarise(run), judge(run, objectives)
+    good = goodput(run, objectives) if objectives else None
+    if form == "json":
+        click.echo(json.dumps(as_json(run, summary, attained, good), indent=2))
+    elif form == "md":
+        click.echo(as_markdown(run, summary, attained, good), nl=False)
+    else:
+        print_run(Console(), run, summary, attained, good)
+
+
+def _check(run: Run, objectives: list[Objective]) -> None:
+    missed = [one.objective for one in judge(run, objectives) if one.met is False]
+    if missed:
+        raise CheckFailedError(f"missed: {', '.join(str(objective) for objective in missed)}")

@@ -1,0 +1,200 @@
+"""Prompts of a wanted number of tokens, each unlike the others from its first words on.
+
+Words that are one token each, alone and beside each other, make the count exact: the server's
+``/tokenize`` (vLLM) or the model's ``tokenizer.json`` says which those are.  Without either, a
+common English word is taken as one token, and the server's usage says what it was.
+"""
+
+import dataclasses
+import json
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from firsttoken.errors import ConfigError, NotJudgedError
+from firsttoken.loadgen.client import Client
+from firsttoken.loadgen.schedule import Lengths
+from firsttoken.loadgen.settings import LoadFile
+
+__all__ = ["CANDIDATES", "Prompts", "Vocabulary", "learn", "single_token_words"]
+
+LEAD = "Text:"
+"""Every text starts with it, so that each word after it has a space before it."""
+
+_REPEAT = 3
+_LONGEST_WORD = 16  # tokens
+_WORDS_MIN = 8
+_TRIALS = (24, 160)
+
+_WORDS = """
+the of and to in is it that was for on are as with be at one have this from by not but what all
+were when we there can an your which their said if do will each about how up out them then she
+many some so these would other into has more her two like him see time could no make than first
+been its who now people my made over did down only way find use may water long little very
+after words called just where most know get through back much go good new write our me man too
+any day same right look think also around another came come work three must because does part
+even place well such here take why help put different away again off went old number great tell
+men say small every found still between name should home big give air line set own under read
+last never us left end along while might next sound below saw something thought both few those
+always show large often together asked house world going want school important until form food
+keep children feet land side without boy once animal life enough took four head above kind began
+almost live page got earth need far hand high year mother light country father let night picture
+being study second soon story since white ever paper hard near sentence better best across
+during today however sure knew trying young sun thing whole hear example heard several change
+answer room sea against top turned learn point city play toward five himself usually money seen
+value model test data state system line file text list type code user key run
+"""
+CANDIDATES = tuple(dict.fromkeys(_WORDS.split()))
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """Words to write prompts with; ``overhead`` is what a prompt has besides them, in tokens.
+
+    ``ids`` are the words' token ids, where they are known and may be sent as the prompt.
+    """
+
+    words: tuple[str, ...]
+    ids: tuple[int, ...] | None
+    overhead: int
+    source: Literal["server", "tokenizer", "estimate"]
+
+
+class Prompts:
+    """Writes request bodies; ``nonce`` makes one run's texts unlike another's.
+
+    Without it a second run of the same seed would find its prompts in the server's prefix cache.
+    """
+
+    def __init__(self, load: LoadFile, model: str, vocabulary: Vocabulary, nonce: str) -> None:
+        self._load = load
+        self._vocabulary = vocabulary
+        self._stream = random.Random(f"{load.seed}:{nonce}")
+        self._shared = self._draw(load.shared_prefix_tokens)
+        self._fixed: dict[str, Any] = {
+            "model": model,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            "ignore_eos": True,
+        }
+
+    def body(self, lengths: Lengths) -> bytes:
+        """The body of a request for so many tokens in and out."""
+        words = self._draw(max(1, lengths.prompt - self._vocabulary.overhead) - len(self._shared))
+        words = (self._shared + words)[: max(1, lengths.prompt - self._vocabulary.overhead)]
+        data = dict(self._fixed)
+        if self._load.api == "chat":
+            data["messages"] = [{"role": "user", "content": self._text(words)}]
+        elif self._vocabulary.ids is not None:
+            data["prompt"] = [self._vocabulary.ids[word] for word in words]
+        else:
+            data["prompt"] = self._text(words)
+        data["max_tokens"] = data["min_tokens"] = lengths.output
+        data.update(self._load.extra_body)
+        # null takes a key out, for servers that refuse what they do not know.
+        data = {key: value for key, value in data.items() if value is not None}
+        return json.dumps(data, separators=(",", ":")).encode()
+
+    def _draw(self, count: int) -> list[int]:
+        """Numbers of randomly chosen words."""
+        return self._stream.choices(range(len(self._vocabulary.words)), k=max(0, count))
+
+    def _text(self, words: Sequence[int]) -> str:
+        return LEAD + "".join([" " + self._vocabulary.words[word] for word in words])
+
+
+async def learn(client: Client, load: LoadFile, model: str) -> Vocabulary:
+    """The vocabulary to write prompts with, learnt before the run.
+
+    Raises ConfigError for a tokenizer file that cannot be used.
+    """
+    if load.tokenizer is not None:
+        return _from_file(load.tokenizer, load.api)
+    found = await _from_server(client, load.api, model)
+    return found or Vocabulary(CANDIDATES, None, len(LEAD.split()), "estimate")
+
+
+def single_token_words(tokens: Sequence[int], words: Sequence[str]) -> dict[str, int]:
+    """Which words are one token, and which: ``tokens`` is every word thrice, one after another."""
+    found: dict[str, int] = {}
+    at = 0
+    for word in words:
+        for size in range(1, _LONGEST_WORD + 1):
+            first, second, third = (
+                tokens[at + turn * size : at + (turn + 1) * size] for turn in range(_REPEAT)
+            )
+            if len(third) == size and first == second == third:
+                break
+        else:
+            return found  # a word that joins with its neighbours: what follows cannot be told
+        if size == 1:
+            found[word] = tokens[at]
+        at += size * _REPEAT
+    return found
+
+
+def _trial_text(words: Sequence[str]) -> str:
+    return LEAD + "".join((" " + word) * _REPEAT for word in words)
+
+
+def _known(lead: Sequence[int], tokens: Sequence[int]) -> dict[str, int]:
+    if list(tokens[: len(lead)]) != list(lead):
+        return {}
+    return single_token_words(tokens[len(lead) :], CANDIDATES)
+
+
+def _from_file(path: Path, api: str) -> Vocabulary:
+    try:
+        from tokenizers import Tokenizer  # only this setting needs it
+    except ImportError:
+        raise NotJudgedError("tokenizer: pip install 'firsttoken[loadgen]' is needed") from None
+    file = path / "tokenizer.json" if path.is_dir() else path
+    if not file.is_file():
+        raise ConfigError(file, ["no such tokenizer.json"])
+    try:
+        tokenizer = Tokenizer.from_file(str(file))
+    except Exception as exc:  # noqa: BLE001 (the library raises plain Exception)
+        raise ConfigError(file, [f"not a tokenizer.json: {exc}"]) from None
+    lead, tokens = (
+        tokenizer.encode(text, add_special_tokens=False).ids
+        for text in (LEAD, _trial_text(CANDIDATES))
+    )
+    known = _known(lead, tokens)
+    if len(known) < _WORDS_MIN:
+        raise ConfigError(file, ["too few common words are one token in it"])
+    ids = tuple(known.values()) if api == "completions" else None
+    return Vocabulary(tuple(known), ids, 0 if ids else len(lead), "tokenizer")
+
+
+async def _from_server(client: Client, api: str, model: str) -> Vocabulary | None:
+    """What the server's ``/tokenize`` teaches; None where it has none or counts otherwise."""
+    plain = {"model": model, "add_special_tokens": False}
+    lead = await _tokenize(client, {**plain, "prompt": LEAD})
+    tokens = await _tokenize(client, {**plain, "prompt": _trial_text(CANDIDATES)})
+    known = _known(lead or [], tokens or [])
+    if not lead or len(known) < _WORDS_MIN:
+        return None
+    if api == "completions":
+        return Vocabulary(tuple(known), tuple(known.values()), 0, "server")
+    words = tuple(known)
+    overheads = set()
+    for count in _TRIALS:  # the chat template's own tokens, and that words add up within it
+        text = LEAD + "".join(" " + words[number % len(words)] for number in range(count))
+        messages = [{"role": "user", "content": text}]
+        counted = await _tokenize(client, {"model": model, "messages": messages})
+        overheads.add(len(counted) - count if counted else None)
+    overhead = overheads.pop()
+    if overheads or overhead is None or overhead < 0:
+        return None
+    return Vocabulary(words, None, overhead, "server")
+
+
+async def _tokenize(client: Client, question: dict[str, Any]) -> list[int] | None:
+    try:
+        status, body = await client.fetch("POST", "/tokenize", json.dumps(question).encode())
+        tokens = json.loads(body)["tokens"] if status == 200 else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    valid = isinstance(tokens, list) and all(isinstance(token, int) for token in tokens)
+    return tokens if valid else None
