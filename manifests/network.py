@@ -39,9 +39,8 @@ def network_policy(spec: DeploymentSpec) -> k8s.V1NetworkPolicy:
 
 def _egress(spec: DeploymentSpec) -> list[k8s.V1NetworkPolicyEgressRule]:
     found = [
-        k8s.V1NetworkPolicyEgressRule(
-            to=[_namespace("kube-system")], ports=[_port(DNS_PORT, "UDP"), _port(DNS_PORT)]
-        ),
+        # To anywhere: a node's own DNS cache is no pod that a selector could name.
+        k8s.V1NetworkPolicyEgressRule(ports=[_port(DNS_PORT, "UDP"), _port(DNS_PORT)]),
         k8s.V1NetworkPolicyEgressRule(ports=[_port(HTTPS_PORT)]),
     ]
     if spec.collector.gpu_exporter:
