@@ -9,6 +9,7 @@ import contextlib
 import ssl
 from array import array
 from time import perf_counter
+from typing import cast
 from urllib.parse import urlsplit
 
 from firsttoken.errors import UsageError
@@ -60,8 +61,8 @@ class _Connection(asyncio.Protocol):
         self.used = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101
-        self._transport = transport
+        # uvloop's transports do not descend from asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
 
     def send(self, request: bytes, exchange: Exchange) -> None:
         """Write a request; the answer goes to ``exchange``."""

@@ -165,6 +165,8 @@ class Engine:
         try:
             async with asyncio.timeout(self._load.timeout):
                 connection = await self._client.start(request, exchange)
+                # Streams of one batch end together: first all of their users ask again.
+                await asyncio.sleep(0)
                 self._ready.append(next(self._bodies))
                 await self._client.finish(connection, request, exchange)
         except TimeoutError:
