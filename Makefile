@@ -28,7 +28,7 @@ setup: $(READY) ## Make .venv with firsttoken (editable) and its development too
 # Made again whenever what it is made from has changed.
 $(READY): pyproject.toml ci/python
 	@python=$$(ci/python $(PYTHON)); \
-	echo "setup: .venv with $$($$python --version)" >&2; \
+	echo "setup: .venv with $$($$python --version); takes about a minute" >&2; \
 	$$python -m venv .venv
 	@$(PIP) 'pip>=25.1'
 	@$(PIP) --editable '.[all]' --group dev
@@ -68,6 +68,10 @@ demo: setup servers ## The main job on the embedded engine: half a minute of loa
 demo-vllm: setup servers setup-vllm ## The same on a real vLLM, which it starts and ends
 	$(BIN)/python ci/vllm/serve.py $(BIN)/firsttoken validate --target {url} \
 	  --slo ci/vllm/slo.yaml --load ci/vllm/load.yaml --out $(OUT)/demo-vllm
+
+.PHONY: bench
+bench: setup ## What the hot paths cost, each beside a yardstick
+	$(BIN)/python -m benchmarks
 
 .PHONY: golden
 golden: setup ## Write the generated files that the tests compare with anew; then read `git diff`
