@@ -166,7 +166,6 @@ async def _stream(
         headers={"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
     )
     await response.prepare(request)
-    request["started"] = response.status
     answer = job.answer
     before = form.opening()
     async for delta in job.deltas():

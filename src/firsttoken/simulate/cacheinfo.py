@@ -28,7 +28,7 @@ _DEFAULTS = {
     "use_replayssm": "False",
     "use_kda_recoverssm": "False",
     "num_cpu_blocks": "None",
-    "effective_attention_block_size": "None",
+    "hash_block_size": "None",
     "cache_hit_alignment_tokens": "None",
     "kv_sharing_fast_prefill": "False",
     "swa_bounded_replay": "True",
@@ -44,7 +44,7 @@ def cache_config(parameters: Parameters) -> dict[str, str]:
     tokens = parameters.kv_blocks * parameters.block_size
     return _DEFAULTS | {
         "block_size": str(parameters.block_size),
-        "hash_block_size": str(parameters.block_size),
+        "effective_attention_block_size": str(parameters.block_size),
         "num_gpu_blocks": str(parameters.kv_blocks),
         "kv_cache_size_tokens": str(tokens),
         "kv_cache_max_concurrency": str(tokens / parameters.max_model_len),

@@ -50,6 +50,12 @@ class HttpMetrics:
             registry=registry,
         )
 
+        self._begun: dict[int, int] = {}  # status of responses that have begun, by request
+
+    async def response_begins(self, request: web.Request, response: web.StreamResponse) -> None:
+        """Note the status, which is all that is known when the client leaves later on."""
+        self._begun[id(request)] = response.status
+
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Count a request when its response has ended; as 5xx when it broke off before it began."""
@@ -66,7 +72,7 @@ class HttpMetrics:
             status = exc.status
             raise
         finally:
-            status = request.get("started", status)
+            status = self._begun.pop(id(request), status)
             duration = asyncio.get_running_loop().time() - start
             self._requests.labels(request.method, f"{status // 100}xx", name).inc()
             self._request_size.labels(name).observe(request.content_length or 0)

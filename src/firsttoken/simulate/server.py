@@ -46,6 +46,7 @@ class Deployment:
         self.app = web.Application(
             client_max_size=_BODY_LIMIT, middlewares=[http.middleware, errors_as_json]
         )
+        self.app.on_response_prepare.append(http.response_begins)
         self.app.add_routes(Api(simulation, self.engine).routes())
         self.app.add_routes(
             [
