@@ -1,5 +1,6 @@
 """``report.json``: what a validation found, as models; all other forms derive from it alone."""
 
+import json
 from typing import Literal
 
 from pydantic import Field
@@ -24,6 +25,7 @@ __all__ = [
     "Status",
     "Step",
     "Verdict",
+    "schema_text",
 ]
 
 VERSION = "firsttoken.report/v1"
@@ -211,3 +213,8 @@ class Report(Model):
     files: dict[str, str] = Field(
         default_factory=dict, description="The other files of the report, and what each is."
     )
+
+
+def schema_text() -> str:
+    """The JSON schema of ``report.json``."""
+    return json.dumps(Report.model_json_schema(), indent=2) + "\n"

@@ -1,0 +1,187 @@
+"""From what was found to the report: every check, every objective, one verdict."""
+
+import dataclasses
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any
+
+from firsttoken.catalogue import REQUESTS_RUNNING
+from firsttoken.loadgen import judge as client
+from firsttoken.loadgen import summary
+from firsttoken.loadgen.records import Run
+from firsttoken.validate import checks, diagnose, judge
+from firsttoken.validate.found import FILES, Found
+from firsttoken.validate.schema import (
+    Check,
+    Distribution,
+    Generator,
+    LoadResult,
+    Report,
+    Verdict,
+)
+
+__all__ = ["conclude", "described"]
+
+
+def conclude(found: Found) -> Report:
+    """The report of a run, however it ended."""
+    run, slo = found.run, found.options.slo
+    if run is not None and not run.records:
+        found.impossible = found.impossible or "no request was sent"
+    objectives = judge.objectives(slo, run, found.window)
+    generator = _generator(run) if run is not None else None
+    load = _load(run, found) if run is not None else None
+    made = _checks(found, generator) if run is not None else ()
+    stages = diagnose.stages(found.window, found.series) if found.window else None
+    failures = load.failed if load else {}
+    return Report(
+        firsttoken=metadata.version("firsttoken"),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        service=slo.service,
+        verdict=_verdict(found, objectives, made, generator, diagnose.advice(
+            objectives, failures, stages
+        )),
+        engine=found.engine,
+        steps=tuple(found.steps),
+        objectives=objectives,
+        load=load,
+        generator=generator,
+        comparisons=found.comparisons,
+        checks=made,
+        rules=found.rules or (),
+        alerts=found.alerts,
+        dashboards=found.dashboards or (),
+        series=found.series,
+        files=FILES,
+    )  # fmt: skip
+
+
+def _verdict(
+    found: Found,
+    objectives: tuple[Any, ...],
+    made: tuple[Check, ...],
+    generator: Generator | None,
+    advice: tuple[str, ...],
+) -> Verdict:
+    impossible = found.impossible
+    answered = found.run is not None and any(record.ok for record in found.run.records)
+    if found.broken and not answered:
+        impossible = f"{found.broken}, and no request was answered until then"
+    elif found.run is not None and not found.run.measured and not found.broken:
+        impossible = impossible or "no request was due in the measured time"
+    broken = found.broken
+    if broken and found.run is not None:
+        count = len(found.run.measured)
+        broken = f"{broken}; what was measured until then ({count:,} requests) is judged and kept"
+    return judge.verdict(
+        objectives,
+        made,
+        bottleneck=generator.bottleneck if generator else None,
+        broken=broken,
+        interrupted=found.interrupted,
+        impossible=impossible,
+        advice=advice,
+    )
+
+
+def _checks(found: Found, generator: Generator | None) -> tuple[Check, ...]:
+    slo, window = found.options.slo, found.window
+    cut_short = "the run was interrupted" if found.interrupted else None
+    missing = cut_short or found.no_prometheus
+    made = [checks.steadiness(found.broken, window), checks.generator(generator)]
+    if found.comparisons:
+        made.append(checks.agreement(found.comparisons))
+    else:
+        reason = cut_short or "there is no page of the server after the load"
+        made.append(checks.skipped("client and server", reason))
+    made.append(checks.sources(found.after))
+    made.append(checks.bounds(slo, found.after or found.before))
+    if found.rules is None:
+        made.append(checks.skipped("rules", missing))
+    else:
+        made.append(checks.rules(found.rules, found.alerts))
+    if found.dashboards is None:
+        made.append(checks.skipped("dashboards", missing))
+    else:
+        made.append(checks.panels(found.dashboards))
+    made.append(_recording(found, missing))
+    return tuple(made)
+
+
+def _recording(found: Found, missing: str) -> Check:
+    if found.stored is None or found.window is None or found.interrupted:
+        return checks.skipped("Prometheus", missing)
+    running = found.window.after.samples.get(REQUESTS_RUNNING.prometheus, {})
+    if any(running.values()):
+        return checks.skipped("Prometheus", "the engine was still busy when both were read")
+    return checks.recording(found.window, found.stored)
+
+
+def _generator(run: Run) -> Generator:
+    own = run.generator
+    return Generator(
+        cpu_share=own.cpu_share,
+        lag_p99=own.lag_p99,
+        lateness_p99=own.late_wakeups,
+        held_back=own.held_back,
+        bottleneck=summary.bottleneck(run),
+    )
+
+
+def _load(run: Run, found: Found) -> LoadResult:
+    numbers = summary.summarise(run)
+    named = {
+        "TTFT": numbers.ttft,
+        "scheduled TTFT": numbers.scheduled_ttft,
+        "TPOT": numbers.tpot,
+        "ITL": numbers.itl,
+        "E2E": numbers.e2e,
+    }
+    if not run.open_loop:
+        del named["scheduled TTFT"]  # a closed loop has no schedule that could be missed
+    return LoadResult(
+        described=described(run.load),
+        settings=run.load,
+        started=run.started,
+        window=run.measure,
+        requests=numbers.requests,
+        ok=numbers.ok,
+        failed=numbers.failed,
+        request_rate=numbers.request_rate,
+        input_token_rate=numbers.input_rate,
+        output_token_rate=numbers.output_rate,
+        concurrency=numbers.achieved_concurrency,
+        goodput=client.goodput(run, judge.client_objectives(found.options.slo)),
+        latencies={
+            name: Distribution(**dataclasses.asdict(one)) for name, one in named.items() if one
+        },
+    )
+
+
+def described(load: Mapping[str, Any]) -> str:
+    """A load in words, such as ``8 users at a time, prompts of 256 and answers of 64 tokens``."""
+    arrivals = load.get("arrivals") or {}
+    kind = arrivals.get("kind")
+    if kind == "closed":
+        users = arrivals.get("concurrency")
+        who = f"{users} users at a time" if users != 1 else "one user at a time"
+    else:
+        how = "evenly spaced" if kind == "constant" else "at random times (Poisson)"
+        who = f"{arrivals.get('rate'):g} requests per second, {how}"
+    prompts, answers = _tokens(load.get("prompt_tokens")), _tokens(load.get("output_tokens"))
+    return f"{who}, prompts of {prompts} and answers of {answers} tokens"
+
+
+def _tokens(lengths: Any) -> str:
+    if not isinstance(lengths, dict):
+        return str(lengths)
+    match lengths.get("kind"):
+        case "fixed":
+            return f"{lengths['tokens']}"
+        case "uniform":
+            return f"{lengths['low']} to {lengths['high']}"
+        case "normal":
+            return f"about {lengths['mean']:g} (±{lengths['stddev']:g})"
+        case _:
+            return f"about {lengths.get('median', 0):g} (long-tailed)"
