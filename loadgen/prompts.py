@@ -71,6 +71,8 @@ class Prompts:
         self._load = load
         self._vocabulary = vocabulary
         self._stream = random.Random(f"{load.seed}:{nonce}")
+        self._numbers = range(len(vocabulary.words))
+        self._pieces = [f" {word}" for word in vocabulary.words]
         self._shared = self._draw(load.shared_prefix_tokens)
         self._fixed: dict[str, Any] = {
             "model": model,
@@ -81,8 +83,8 @@ class Prompts:
 
     def body(self, lengths: Lengths) -> bytes:
         """The body of a request for so many tokens in and out."""
-        words = self._draw(max(1, lengths.prompt - self._vocabulary.overhead) - len(self._shared))
-        words = (self._shared + words)[: max(1, lengths.prompt - self._vocabulary.overhead)]
+        count = max(1, lengths.prompt - self._vocabulary.overhead)
+        words = (self._shared + self._draw(count - len(self._shared)))[:count]
         data = dict(self._fixed)
         if self._load.api == "chat":
             data["messages"] = [{"role": "user", "content": self._text(words)}]
@@ -98,10 +100,10 @@ class Prompts:
 
     def _draw(self, count: int) -> list[int]:
         """Numbers of randomly chosen words."""
-        return self._stream.choices(range(len(self._vocabulary.words)), k=max(0, count))
+        return self._stream.choices(self._numbers, k=max(0, count))
 
     def _text(self, words: Sequence[int]) -> str:
-        return LEAD + "".join([" " + self._vocabulary.words[word] for word in words])
+        return LEAD + "".join([self._pieces[word] for word in words])
 
 
 async def learn(client: Client, load: LoadFile, model: str) -> Vocabulary:

@@ -30,6 +30,11 @@ class Decoder:
         self._name = ""
         self._data: list[str] = []
 
+    @property
+    def between(self) -> bool:
+        """Whether nothing of an event has come since the last one (and the stream has begun)."""
+        return not (self._start or self._rest or self._data or self._name or self._after_cr)
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that ``data`` completes."""
         if self._start:
