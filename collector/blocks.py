@@ -16,6 +16,7 @@ _GROUPED = (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM, Kind.SUMMARY)
 _ORDER = (
     Role.VALUE, Role.BUCKET, Role.COUNT, Role.SUM, Role.GCOUNT, Role.GSUM, Role.CREATED,
 )  # fmt: skip
+_SUFFIX = {Kind.COUNTER: "_total", Kind.INFO: "_info"}
 _TEXT_KIND = {
     Kind.UNKNOWN: "untyped",
     Kind.INFO: "gauge",
@@ -129,7 +130,7 @@ class _Openmetrics(_Writer):
         for family in sorted(families, key=lambda f: f.kind is Kind.COUNTER):
             name = form.name(family.name, family.dotted)
             kind = family.kind
-            if kind is Kind.COUNTER and not name.endswith("_total"):
+            if not name.endswith(_SUFFIX.get(kind, "")):
                 kind = Kind.UNKNOWN
             for choice in (kind, Kind.UNKNOWN) if kind is Kind.COUNTER else (kind,):
                 claimed = _claimed(_bare(name, choice), choice)
@@ -171,7 +172,7 @@ def _with(suffix: str, name: str, dotted: str) -> tuple[str, str]:
 
 def _bare(name: str, kind: Kind) -> str:
     """The family's name in OpenMetrics."""
-    return name.removesuffix({Kind.COUNTER: "_total", Kind.INFO: "_info"}.get(kind, ""))
+    return name.removesuffix(_SUFFIX.get(kind, ""))
 
 
 def _claimed(name: str, kind: Kind) -> set[str]:

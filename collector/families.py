@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from firsttoken.collector.lines import Metadata
 from firsttoken.collector.page import Family, Kind, Role, Series
 
-__all__ = ["Described", "group"]
+__all__ = ["Described", "group", "unfinished"]
 
 Described = dict[tuple[str, str], Metadata]
 """(HELP, TYPE or UNIT; name as on the page) -> the first line that says it."""
@@ -31,6 +31,21 @@ def group(
             found = places[series.name] = types.place(series.name)
         members.setdefault(found[0], []).append((place, found[1], series))
     return tuple(types.family(name, tuple(samples)) for name, samples in members.items())
+
+
+def unfinished(families: Sequence[Family]) -> str | None:
+    """The name of a histogram without its last bucket or its count, as in a page that was cut."""
+    for family in families:
+        if family.kind is not Kind.HISTOGRAM:
+            continue
+        have: dict[frozenset[tuple[str, str]], set[str]] = {}
+        for _, role, series in family.samples:
+            labels = frozenset(item for item in series.labels if item[0] != "le")
+            bound = dict(series.labels).get("le", "") if role is Role.BUCKET else ""
+            have.setdefault(labels, set()).add(role.value + bound)
+        if any(not {"_bucket+Inf", "_count"} <= found for found in have.values()):
+            return family.name
+    return None
 
 
 class _Types:

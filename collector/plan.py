@@ -3,18 +3,18 @@
 Writing a page is then to put each number into its place.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
-from firsttoken.collector.blocks import Block, blocks
+from firsttoken.collector.blocks import blocks
+from firsttoken.collector.checks import Check, checks
 from firsttoken.collector.form import Form
 from firsttoken.collector.merge import Merged
 from firsttoken.collector.numbers import milliseconds, scaled, seconds
-from firsttoken.collector.page import Kind, Reading, Role
+from firsttoken.collector.page import Reading
 from firsttoken.collector.translate import Member
 from firsttoken.exporters.translation import combine
 
@@ -27,19 +27,6 @@ class _Special:
 
     slot: int
     member: Member
-    header: bytes
-    """What is left of the line's place when the line is left out."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """Lines of one histogram: what a strict reader demands of their numbers."""
-
-    buckets: tuple[int, ...]
-    """Slots in the order of their bounds."""
-    count: int | None
-    slots: tuple[tuple[int, bytes], ...]
-    """All lines of the histogram, and what is left in the place of each."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +38,8 @@ class Plan:
     """Line beginnings and, after each, a place for its number; the end of the page."""
     pick: Callable[[Sequence[bytes]], Sequence[bytes]]
     specials: tuple[_Special, ...]
-    checked: tuple[_Checked, ...]
+    checks: tuple[Check, ...]
+    """In OpenMetrics, what the numbers must be like."""
     slots: Mapping[int, int]
     """Place among all values -> number of the line that copies it."""
 
@@ -67,15 +55,14 @@ class Plan:
         for special in self.specials:
             text = _special(special.member, values, numbers)
             if text is None:
-                _leave_out(parts, special.slot, special.header)
+                _leave_out(parts, special.slot)
             else:
                 parts[2 * special.slot + 1] = text
         self._stamp(parts, readings)
-        if self.form.openmetrics:
-            for histogram in self.checked:
-                if not _holds(histogram, parts):
-                    for slot, header in histogram.slots:
-                        _leave_out(parts, slot, header)
+        for check in self.checks:
+            if not (check.holds(numbers) and _stamped_alike(check.slots, parts)):
+                for slot in check.slots:
+                    _leave_out(parts, slot)
         return b"".join(parts)
 
     def _stamp(self, parts: list[bytes], readings: Sequence[Reading]) -> None:
@@ -94,7 +81,7 @@ def plan(merged: Merged, form: Form) -> Plan:
     template: list[bytes] = []
     chosen: list[int] = []
     specials: list[_Special] = []
-    checked: list[_Checked] = []
+    found: list[Check] = []
     slots: dict[int, int] = {}
     line_end = b""
     for block in blocks(merged.families, form):
@@ -107,11 +94,12 @@ def plan(merged: Merged, form: Form) -> Plan:
             chosen.append(member.places[0])
             slots.setdefault(member.places[0], slot)
             if _is_special(member):
-                specials.append(_Special(slot, member, left.removesuffix(b"\n")))
+                specials.append(_Special(slot, member))
             header, line_end = b"", b"\n"
-        checked.extend(_histograms(block, first, template))
+        if form.openmetrics:
+            found += checks(block, first)
     end = line_end + (b"# EOF\n" if form.openmetrics else b"")
-    return Plan(form, (*template, end), _picker(chosen), tuple(specials), tuple(checked), slots)
+    return Plan(form, (*template, end), _picker(chosen), tuple(specials), tuple(found), slots)
 
 
 def _picker(chosen: list[int]) -> Callable[[Sequence[bytes]], Sequence[bytes]]:
@@ -150,8 +138,22 @@ def _text(number: float) -> bytes:
     return b"NaN" if math.isnan(number) else b"+Inf" if number > 0 else b"-Inf"
 
 
-def _leave_out(parts: list[bytes], slot: int, header: bytes) -> None:
-    parts[2 * slot], parts[2 * slot + 1] = header, b""
+def _leave_out(parts: list[bytes], slot: int) -> None:
+    """Take a line away, but neither the end of the line before it nor its family's comments."""
+    if parts[2 * slot + 1]:
+        above, newline, _ = parts[2 * slot].rpartition(b"\n")
+        parts[2 * slot] = above if newline else b""
+        parts[2 * slot + 1] = b""
+
+
+def _stamped_alike(slots: Sequence[int], parts: Sequence[bytes]) -> bool:
+    """Whether all lines of a metric have the same timestamp, or none has one."""
+    stamps = {
+        parts[2 * slot + 1].partition(b" # ")[0].partition(b" ")[2]
+        for slot in slots
+        if parts[2 * slot + 1]
+    }
+    return len(stamps) <= 1
 
 
 def _stamps(reading: Reading, *, openmetrics: bool) -> Iterator[tuple[int, bytes]]:
@@ -164,42 +166,3 @@ def _stamps(reading: Reading, *, openmetrics: bool) -> Iterator[tuple[int, bytes
     if openmetrics:
         for place, exemplar in reading.exemplars.items():
             yield place, b"# " + exemplar
-
-
-def _histograms(block: Block, first: int, template: Sequence[bytes]) -> Iterator[_Checked]:
-    """The groups of a histogram's lines; ``first`` is the number of the block's first line."""
-    if block.kind is not Kind.HISTOGRAM:
-        return
-    group: list[int] = []
-    for place, end in enumerate(block.group_ends):
-        group.append(place)
-        if end:
-            buckets = tuple(first + p for p in group if block.members[p].role is Role.BUCKET)
-            counts = [first + p for p in group if block.members[p].role is Role.COUNT]
-            yield _Checked(
-                buckets,
-                counts[0] if counts else None,
-                tuple((first + p, _header_of(template[2 * (first + p)])) for p in group),
-            )
-            group = []
-
-
-def _header_of(beginning: bytes) -> bytes:
-    """A line's beginning without the line: what ended the line before, and comments."""
-    head, newline, _ = beginning.rpartition(b"\n")
-    return head if head or not newline else b""
-
-
-def _holds(histogram: _Checked, parts: Sequence[bytes]) -> bool:
-    """Whether the buckets rise and the last one is the count."""
-    try:
-        values = [float(parts[2 * slot + 1].split(b" ", 1)[0]) for slot in histogram.buckets]
-        counted = (
-            float(parts[2 * histogram.count + 1].split(b" ", 1)[0])
-            if histogram.count is not None
-            else values[-1]
-        )
-    except (ValueError, IndexError):
-        return False
-    rising = all(a <= b for a, b in itertools.pairwise(values))
-    return rising and values[0] >= 0 and values[-1] == counted and counted.is_integer()

@@ -13,7 +13,7 @@ from operator import itemgetter
 from typing import Any
 
 from firsttoken.collector import lines
-from firsttoken.collector.families import Described, group
+from firsttoken.collector.families import Described, group, unfinished
 from firsttoken.collector.page import MalformedError, Reading, Series, Shape
 
 __all__ = ["Reader"]
@@ -92,6 +92,9 @@ class Reader:
         ):
             families = group(page.order, page.described, openmetrics=openmetrics)
             shape = Shape(families, len(values), openmetrics)
+            cut = None if sealed else unfinished(families)
+            if cut is not None:
+                raise MalformedError(f"cut: {cut} is not whole")
         # Only what this page has is kept, so that memory is bounded by one page under full churn.
         self._known, self._order, self._described = page.known, page.order, page.described
         self._shape = shape

@@ -1,0 +1,108 @@
+"""What is served is valid, whatever the sources say."""
+
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as text
+
+from firsttoken.collector.form import OPENMETRICS, TEXT, Form
+from firsttoken.collector.merge import Part, merge, shared_names
+from firsttoken.collector.page import MalformedError
+from firsttoken.collector.plan import plan
+from firsttoken.collector.reader import Reader
+from firsttoken.collector.translate import Translator
+from firsttoken.exporters.profile import load
+from tests.collector.conftest import samples
+from tests.collector.test_reader import CASES
+
+UTF8 = Form(openmetrics=True, version="1.0.0", utf8=True)
+
+
+def merged(
+    *pages: tuple[str, bytes, str | None], form: Form = TEXT, openmetrics: bool = False
+) -> bytes:
+    """The page that (source, page, profile) come to, without the collector's own metrics."""
+    parts, readings, offered, offset = [], [], {}, 0
+    for name, body, profile in pages:
+        reading = Reader().read(body, openmetrics=openmetrics)
+        offers = Translator(load(profile) if profile else None).contribution(reading.shape).offers
+        parts.append(Part(name, offset, offers))
+        offered[name] = [offer.name for offer in offers]
+        readings.append(reading)
+        offset += reading.shape.size
+    return plan(merge(parts, shared_names(offered)), form).write(readings)
+
+
+def strict(page: bytes) -> int:
+    """How many samples prometheus_client's OpenMetrics parser reads."""
+    return sum(len(family.samples) for family in openmetrics(page.decode()))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
+def test_what_the_specification_allows_is_served_so_that_strict_readers_take_it(case: Path) -> None:
+    page = case.read_bytes()
+    # Of a series with several timestamps one is served.
+    given = {
+        (s.name, *sorted(s.labels.items())) for f in openmetrics(page.decode()) for s in f.samples
+    }
+
+    out = merged(("a", page, None), form=OPENMETRICS, openmetrics=True)
+    assert strict(out) == len(given)
+    list(text(merged(("a", page, None), openmetrics=True).decode()))
+
+
+NAMES = st.sampled_from(
+    ["a", "a_total", "a_created", "a_bucket", "a_count", "a_sum", "a_info", "b", "b_total", "vllm:x",
+     "b_gcount", "process_cpu_seconds_total", "vllm:num_requests_running", "ä.b"]
+)  # fmt: skip
+KINDS = st.sampled_from(
+    ["counter", "gauge", "histogram", "summary", "untyped", "info", "stateset", "gaugehistogram"]
+)
+NUMBERS = st.one_of(
+    st.floats(), st.integers(), st.sampled_from(["NaN", "+Inf", "-Inf", "1e3", "007", "1.50"])
+).map(str)
+LABELS = st.dictionaries(
+    st.sampled_from(["le", "quantile", "x", "a", "model_name", "firsttoken_source"]),
+    st.sampled_from(["1", "1.0", "0.5", "+Inf", "2", "", 'é"\\\n', "m"]),
+    max_size=3,
+)
+
+
+@st.composite
+def pages(draw: st.DrawFn) -> bytes:
+    """Pages that are well-formed line by line and otherwise as wrong as they come."""
+    lines = []
+    for _ in range(draw(st.integers(0, 8))):
+        name = draw(NAMES)
+        shown = name if name.isascii() else f'"{name}"'
+        if draw(st.booleans()):
+            lines.append(f"# TYPE {shown} {draw(KINDS)}")
+        for _ in range(draw(st.integers(0, 3))):
+            sample = name + draw(st.sampled_from(["", "", "_bucket", "_count", "_sum", "_total"]))
+            pairs = [
+                f'{key}="' + value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') + '"'
+                for key, value in draw(LABELS).items()
+            ]  # fmt: skip
+            if not name.isascii():
+                pairs, sample = [f'"{sample}"', *pairs], ""
+            stamp = draw(st.sampled_from(["", "", " 1000", " -5"]))
+            lines.append(f"{sample}{{{','.join(pairs)}}} {draw(NUMBERS)}{stamp}")
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow], max_examples=300, deadline=None)
+@given(st.lists(pages(), min_size=1, max_size=3))
+def test_strict_readers_take_what_is_served_for_any_pages(bodies: list[bytes]) -> None:
+    named = [(f"s{place}", body, "vllm") for place, body in enumerate(bodies)]
+
+    for form in (OPENMETRICS, UTF8):
+        strict(merged(*named, form=form))
+    served = merged(*named)
+    list(text(served.decode()))
+    samples(b"\n".join(line for line in served.splitlines() if line))
