@@ -153,7 +153,7 @@ def test_throughput_saturates_at_the_capacity_that_is_worked_out(
     assert expected.limited_by == limit
 
     def throughput(load: float) -> float:
-        count = 800
+        count = 400
         rate = load * expected.requests_per_s
         requests = [request(prompt, output) for _ in range(count)]
         run(Scheduler(parameters), [(i / rate, one) for i, one in enumerate(requests)])

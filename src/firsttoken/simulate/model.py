@@ -166,7 +166,6 @@ class Scheduler:
             request.computed += tokens
             if request.computed < request.known:
                 continue
-            self._remember(request)
             emissions.append(self._sample(request, now))
         if any(emission.ends for emission in emissions):
             ended = {id(emission.request) for emission in emissions if emission.ends}
@@ -200,6 +199,7 @@ class Scheduler:
                 if victim is request:
                     return work, preempted
             work.append((request, tokens))
+            self._remember(request, request.computed + tokens)
             budget -= tokens
             index += 1
         return work, preempted
@@ -229,6 +229,7 @@ class Scheduler:
                     hits += found
             self.running.append(request)
             work.append((request, tokens))
+            self._remember(request, found + tokens)
             budget -= tokens
         return work, queried, hits
 
@@ -245,10 +246,13 @@ class Scheduler:
         request.blocks += new
         return True
 
-    def _remember(self, request: Request) -> None:
-        """Enter the full blocks that were computed since into the prefix cache."""
+    def _remember(self, request: Request, computed: int) -> None:
+        """Enter the blocks that this step makes full into the prefix cache.
+
+        As in vLLM they count from the planning on, so that requests of one step share them.
+        """
         size = self.parameters.block_size
-        full = request.computed // size
+        full = computed // size
         if not self.pool.caching or full <= request.remembered:
             return
         if full > len(request.hashes):
