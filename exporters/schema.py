@@ -12,6 +12,7 @@ from firsttoken import attributes, catalogue
 from firsttoken.catalogue import Instrument, Metric
 from firsttoken.config import Model
 from firsttoken.exporters.units import UnitError, factor
+from firsttoken.naming import current
 
 __all__ = ["Instance", "Kind", "KnownLine", "Merge", "MetricLine", "ProfileFile", "Values"]
 
@@ -34,9 +35,9 @@ def _regex(text: str) -> str:
 
 
 def _attribute(name: str) -> str:
-    if name not in _ATTRIBUTES:
+    if current(name) not in _ATTRIBUTES:
         raise ValueError(f"{name} is no attribute of the catalogue")
-    return name
+    return current(name)
 
 
 def _version(text: str) -> str:

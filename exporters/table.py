@@ -10,6 +10,7 @@ from re import Pattern
 from firsttoken.catalogue import Metric
 from firsttoken.exporters.schema import Merge
 from firsttoken.exporters.translation import LabelRules, Translation
+from firsttoken.naming import current
 
 __all__ = ["Known", "Line", "Profile", "key"]
 
@@ -89,7 +90,8 @@ class Profile:
         They are given to entries that have them: ``gen_ai.operation.name`` (``chat`` without),
         ``gen_ai.request.model``, ``server.address``, ``server.port``.
         """
-        return replace(self, attributes={**self.attributes, **attributes})
+        named = {current(name): value for name, value in attributes.items()}
+        return replace(self, attributes={**self.attributes, **named})
 
     def line(self, family: str, kind: str, page: frozenset[str]) -> Line | None:
         """The line that a family of a page is read by, or None.

@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from firsttoken.attributes import HW_ID, HW_PARENT
 from firsttoken.catalogue import Metric
 from firsttoken.exporters.schema import Instance, Merge
 from firsttoken.naming import label_name
 
 __all__ = ["LabelRules", "Translation", "combine"]
 
-_ID, _PARENT = "hw.id", "hw.parent"
+_ID, _PARENT = HW_ID.name, HW_PARENT.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ Names, units, attributes and bucket advice of ``convention`` entries are those o
 GenAI conventions (gen-ai-dev/1.42.0-dev) and hardware conventions (v1.44.0), both in development.
 ``extension`` entries follow the conventions' style where no convention has a name.
 Everything else (Prometheus names, documentation, rules, dashboards) derives from these entries, so
-that a name that a convention changes is one changed line, in ``genai`` or ``hardware``.
+that a name that a convention changes is one line in ``naming.RENAMED``.
 """
 
 from firsttoken import genai, hardware
@@ -51,6 +51,7 @@ from firsttoken.hardware import (
     TEMPERATURE,
 )
 from firsttoken.metric import Attribute, Instrument, Metric, Requirement, Stability
+from firsttoken.naming import current
 
 __all__ = [
     "DECODE_DURATION",
@@ -140,5 +141,5 @@ _BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 def find(name: str) -> Metric | None:
-    """The entry of a semantic-convention name, or None."""
-    return _BY_NAME.get(name)
+    """The entry of a semantic-convention name, an older one too, or None."""
+    return _BY_NAME.get(current(name))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from firsttoken.naming import dotted_name, label_name, prometheus_name
+from firsttoken.naming import current, dotted_name, label_name, prometheus_name
 
 __all__ = ["Attribute", "Instrument", "Metric", "Requirement", "Stability"]
 
@@ -46,6 +46,9 @@ class Attribute:
     requirement: Requirement = Requirement.RECOMMENDED
     values: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", current(self.name))
+
     @property
     def label(self) -> str:
         """The Prometheus label name."""
@@ -70,6 +73,7 @@ class Metric:
     """The same name with dots, for clients that take UTF-8 names."""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", current(self.name))
         counter = self.instrument is Instrument.COUNTER
         gauge = self.instrument is Instrument.GAUGE
         for attribute, derive in (("prometheus", prometheus_name), ("dotted", dotted_name)):

@@ -8,7 +8,14 @@ allows UTF-8 names is served, ``prometheus_name`` is its escaped form.
 
 import re
 
-__all__ = ["dotted_name", "label_name", "prometheus_name", "unit_suffix"]
+__all__ = ["RENAMED", "current", "dotted_name", "label_name", "prometheus_name", "unit_suffix"]
+
+RENAMED: dict[str, str] = {}
+"""What a convention renames: the name that this project's files say -> the newer name.
+
+The conventions are in development.  A line here renames a metric or an attribute in everything
+that is served, recorded, drawn and documented; files of users may go on saying the older name.
+"""
 
 # UCUM unit -> word in a Prometheus name.
 UNITS = {
@@ -49,6 +56,11 @@ PER_UNITS = {
     "y": "year",
 }
 _NOT_NAME = re.compile(r"[^a-zA-Z0-9:]+")
+
+
+def current(name: str) -> str:
+    """The newest name of a metric or an attribute."""
+    return RENAMED.get(name, name)
 
 
 def unit_suffix(unit: str) -> str:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Literal
 
 from firsttoken.catalogue import Instrument, Metric
+from firsttoken.naming import current
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
 __all__ = [
@@ -98,7 +99,7 @@ def selector(
     matchers = [
         f"{scope.vocabulary.label(m.name)}{m.operator}{quote(m.value)}"
         for m in scope.where
-        if not (m.operator == "=" and m.name in fixed)
+        if not (m.operator == "=" and current(m.name) in fixed)
     ]
     matchers += [part for part in (scope.extra, le) if part]
     name = f"{variants[0].series}{suffix}"

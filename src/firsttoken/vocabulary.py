@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from firsttoken.catalogue import METRICS, Metric
-from firsttoken.naming import label_name
+from firsttoken.naming import current, label_name
 
 __all__ = ["SEMCONV", "NotReportedError", "Variant", "Vocabulary"]
 
@@ -49,10 +49,11 @@ class Vocabulary:
 
     def find(self, metric: Metric, where: Mapping[str, str]) -> tuple[Variant, ...]:
         """The variants that can hold series with these attributes; raises NotReportedError."""
+        wanted = {current(name): value for name, value in where.items()}
         found = tuple(
             variant
             for variant in self.variants.get(metric.name, ())
-            if all(where.get(name, value) == value for name, value in variant.fixed)
+            if all(wanted.get(name, value) == value for name, value in variant.fixed)
         )
         if not found:
             raise NotReportedError(metric, self.name)
@@ -60,7 +61,8 @@ class Vocabulary:
 
     def label(self, attribute: str) -> str:
         """The label that carries an attribute."""
-        return self.labels.get(attribute) or label_name(attribute)
+        name = current(attribute)
+        return self.labels.get(name) or label_name(name)
 
 
 SEMCONV = Vocabulary("semconv", {metric.name: (Variant(metric.prometheus),) for metric in METRICS})

@@ -61,6 +61,16 @@ def test_the_page_gives_what_is_expected(file: Path) -> None:
     assert text == golden.read_text()
 
 
+def test_of_a_real_vllms_page_every_family_is_known_and_every_series_its_own() -> None:
+    report = reported(TESTS / "data" / "vllm-0.32.0.prom")
+
+    assert report.profile.name == "vllm"
+    assert report.version == "from 0.32.0"
+    assert report.of(Status.UNKNOWN) == ()
+    assert report.missing == ()
+    assert report.doubled == ()
+
+
 def test_there_is_no_expectation_without_a_page() -> None:
     assert {file.name for file in GOLDEN.glob("*")} == {file.name for file in PAGES}
 
