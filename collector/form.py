@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-__all__ = ["OPENMETRICS", "TEXT", "Form", "negotiate"]
+__all__ = ["OPENMETRICS", "TEXT", "Form", "needs_quotes", "negotiate"]
 
 _ESCAPED = re.compile(r"[^a-zA-Z0-9_:]")
 _LEGACY = re.compile(r"[a-zA-Z_:][a-zA-Z0-9_:]*")

@@ -15,7 +15,7 @@ from firsttoken.loadgen.schedule import schedule_hash
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.target import client_for, reach
 
-__all__ = ["Stop", "run_load", "with_fast_loop"]
+__all__ = ["Stop", "Watch", "run_load", "with_fast_loop"]
 
 T = TypeVar("T")
 Watch = Callable[[Snapshot], None]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from firsttoken.validate.schema import Status, Step
 
-__all__ = ["Lines", "LiveSteps", "Progress", "view"]
+__all__ = ["MARKS", "Lines", "LiveSteps", "Progress", "view"]
 
 MARKS: dict[Status, tuple[str, str]] = {
     "passed": ("✓", "green"),
