@@ -1,4 +1,4 @@
-"""``firsttoken rules`` and ``firsttoken alertmanager``: objectives to rules, tests and routing."""
+"""``firsttoken rules``: objectives to rules, their tests and explanations."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,10 +8,10 @@ import click
 from firsttoken.config import parse_duration
 from firsttoken.errors import UsageError
 from firsttoken.rules import buckets, output, scenarios
-from firsttoken.rules.alertmanager import Receivers, configuration
 from firsttoken.rules.explain import explain as explained
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.model import Options
+from firsttoken.rules.routing import alertmanager
 from firsttoken.rules.slo import SloFile, load
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
@@ -136,28 +136,3 @@ def test(file: Path, scrape: int, snap: Literal["up", "down"] | None, out: Path 
     slo = _read(file, snap)
     count = scenarios.run(slo, _vocabulary(slo), Options(scrape), out)
     click.echo(f"{count} of {count} scenarios passed")
-
-
-@click.group()
-def alertmanager() -> None:
-    """Routing for the generated alerts."""
-
-
-@alertmanager.command(
-    "generate",
-    epilog="""\b
-Examples:
-  firsttoken alertmanager generate --slack-url-file /etc/am/slack --channel '#llm'
-  firsttoken alertmanager generate --slack-url-file /etc/am/slack --channel '#llm' \\
-    --pagerduty-key-file /etc/am/pagerduty > alertmanager.yaml
-""",
-)
-@click.option("--slack-url-file", required=True, help="File that holds Slack's webhook address.")
-@click.option("--channel", required=True, help="Slack channel.")
-@click.option("--pagerduty-key-file", help="File that holds PagerDuty's routing key, for pages.")
-def generate_alertmanager(
-    slack_url_file: str, channel: str, pagerduty_key_file: str | None
-) -> None:
-    """Write a configuration to stdout; secrets stay in their files."""
-    receivers = Receivers(slack_url_file, channel, pagerduty_key_file)
-    click.echo(output.to_yaml(configuration(receivers)), nl=False)

@@ -8,7 +8,9 @@ from firsttoken.config import format_duration
 from firsttoken.rules.model import AlertRule, Context, Group
 from firsttoken.rules.slo import Pack
 
-__all__ = ["FATAL_XIDS", "PACKS", "group"]
+__all__ = ["FATAL_XIDS", "PACKS", "WATCHDOG", "group"]
+
+WATCHDOG = "LLMWatchdog"
 
 FATAL_XIDS = (46, 48, 62, 64, 74, 79, 95, 109, 110, 119, 120, 136, 140, 143, 155, 156, 158)
 """XID codes after which a GPU must be reset or its node drained (NVIDIA's XID catalogue)."""
@@ -116,12 +118,26 @@ def _collector(context: Context) -> tuple[AlertRule, ...]:
     )
 
 
+def _watchdog(context: Context) -> tuple[AlertRule, ...]:
+    return (
+        context.alert(
+            WATCHDOG,
+            "vector(1)",
+            "Alerts get through; this one always fires.",
+            f"The rules of {context.slo.service} are evaluated and their alerts are delivered."
+            " Whoever receives this must notice when it stops.",
+            severity="none",
+        ),
+    )
+
+
 PACKS: dict[Pack, Callable[[Context], tuple[AlertRule, ...]]] = {
     "stall": _stall,
     "absence": _absence,
     "saturation": _saturation,
     "gpu": _gpu,
     "collector": _collector,
+    "watchdog": _watchdog,
 }
 
 

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 LatencyKey = Literal["ttft", "tpot", "itl", "e2e", "queue"]
-Pack = Literal["stall", "absence", "saturation", "gpu", "collector"]
+Pack = Literal["stall", "absence", "saturation", "gpu", "collector", "watchdog"]
 
 METRICS: dict[LatencyKey, Metric] = {
     "ttft": catalogue.TIME_TO_FIRST_TOKEN,

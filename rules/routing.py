@@ -1,0 +1,50 @@
+"""``firsttoken alertmanager``: routing for the generated alerts."""
+
+import click
+
+from firsttoken.rules import output
+from firsttoken.rules.alertmanager import Hours, Receivers, configuration
+
+__all__ = ["alertmanager"]
+
+
+@click.group()
+def alertmanager() -> None:
+    """Routing for the generated alerts."""
+
+
+@alertmanager.command(
+    epilog="""\b
+Examples:
+  firsttoken alertmanager generate --slack-url-file /etc/am/slack --channel '#llm'
+  firsttoken alertmanager generate --slack-url-file /etc/am/slack --channel '#llm' \\
+    --pagerduty-key-file /etc/am/pagerduty --deadman-webhook https://deadman.example/llm \\
+    --ticket-hours 'monday:friday 08:00-18:00 Europe/Berlin' > alertmanager.yaml
+"""
+)
+@click.option("--slack-url-file", help="File that holds Slack's webhook address.")
+@click.option("--channel", help="Slack channel.")
+@click.option("--pagerduty-key-file", help="File that holds PagerDuty's routing key, for pages.")
+@click.option("--page-webhook", metavar="URL", help="Webhook that is told of pages.")
+@click.option("--ticket-webhook", metavar="URL", help="Webhook that is told of tickets.")
+@click.option(
+    "--deadman-webhook", "deadman", metavar="URL",
+    help="Webhook that is told every minute that alerts get through (pack watchdog).",
+)  # fmt: skip
+@click.option("--webhook-token-file", help="File with the bearer token for the webhooks.")
+@click.option(
+    "--ticket-hours", metavar="'DAYS START-END ZONE'",
+    help="When tickets are sent; those that wait are sent when the hours begin.",
+)  # fmt: skip
+def generate(
+    slack_url_file: str | None, channel: str | None, pagerduty_key_file: str | None,
+    page_webhook: str | None, ticket_webhook: str | None, deadman: str | None,
+    webhook_token_file: str | None, ticket_hours: str | None,
+) -> None:  # fmt: skip
+    """Write a configuration to stdout; secrets stay in their files."""
+    receivers = Receivers(
+        slack_url_file, channel, pagerduty_key_file, page_webhook, ticket_webhook, deadman,
+        webhook_token_file,
+    )  # fmt: skip
+    hours = Hours.parse(ticket_hours) if ticket_hours else None
+    click.echo(output.to_yaml(configuration(receivers, hours=hours)), nl=False)
