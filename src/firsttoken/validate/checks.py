@@ -70,6 +70,8 @@ def generator(state: Generator | None) -> Check:
         return skipped(name, "no load was run")
     if state.bottleneck:
         return Check(name=name, status="not_judged", summary=state.bottleneck)
+    if state.note:
+        return Check(name=name, status="passed", summary=state.note)
     parts = []
     if state.cpu_share is not None:
         parts.append(f"{state.cpu_share:.0%} of a core")

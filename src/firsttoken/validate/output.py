@@ -1,6 +1,9 @@
 """Everything into the output folder."""
 
 from firsttoken.validate.found import Found
+from firsttoken.validate.junit import junit
+from firsttoken.validate.plots import pictures
+from firsttoken.validate.render import html, markdown
 from firsttoken.validate.schema import Report
 
 __all__ = ["write"]
@@ -9,7 +12,12 @@ __all__ = ["write"]
 def write(report: Report, found: Found) -> None:
     """All files of the report that do not lie there yet."""
     out = found.options.out
-    text = report.model_dump_json(indent=2) + "\n"
-    (out / "report.json").write_text(text, encoding="utf-8")
+    # The data first: should a later form fail, nothing that was measured is lost.
+    texts = {"report.json": report.model_dump_json(indent=2) + "\n", "junit.xml": junit(report)}
     if found.page_text:
-        (out / "metrics.prom").write_text(found.page_text, encoding="utf-8")
+        texts["metrics.prom"] = found.page_text
+    for name, text in texts.items():
+        (out / name).write_text(text, encoding="utf-8")
+    (out / "report.md").write_text(markdown(report), encoding="utf-8")
+    drawn = pictures(report, found.run) if found.run is not None else ()
+    (out / "report.html").write_text(html(report, drawn), encoding="utf-8")

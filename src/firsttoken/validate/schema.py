@@ -109,6 +109,7 @@ class Generator(Model):
     lateness_p99: float | None = Field(default=None, description="Seconds its loop woke up late.")
     held_back: int = 0
     bottleneck: str | None = None
+    note: str = Field(default="", description="Why it was not, in spite of signs that it was.")
 
 
 class Objective(Model):
