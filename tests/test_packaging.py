@@ -39,15 +39,17 @@ ENOUGH = {
 BROUGHT_ALONG = {
     "attr": "grafanalib",  # whose own classes are made with it
     "uvloop": "aiohttp",  # used where it is there
+    "markupsafe": "jinja2",  # whose safe strings they are
+    "yarl": "aiohttp",  # whose URLs they are
 }
 
 
-def source_files() -> dict[str, Path]:
-    """Every file of the packages by its place in the wheel."""
+def source_files(root: Path) -> dict[str, Path]:
+    """Every file of the packages below ``root`` by its place in the wheel."""
     found = {}
     for name in SETUPTOOLS["packages"]:
         part = name.removeprefix("firsttoken").removeprefix(".")
-        folder = ROOT / FOLDERS.get(part, f"src/firsttoken/{part}")
+        folder = root / FOLDERS.get(part, f"src/firsttoken/{part}")
         for file in folder.glob("*.py"):
             found[f"{name.replace('.', '/')}/{file.name}"] = file
         for pattern in SETUPTOOLS["package-data"].get(name, []):
@@ -57,8 +59,8 @@ def source_files() -> dict[str, Path]:
 
 
 @pytest.fixture(name="wheel", scope="module")
-def _wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel built from a copy of the tree, so that nothing old in ``build/`` gets into it."""
+def _wheel(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[str]]:
+    """A wheel built from a copy of the tree, with nothing old in ``build/``, and what it needs."""
     folder = tmp_path_factory.mktemp("wheel")
     tree = folder / "tree"
     shutil.copytree(ROOT, tree, symlinks=True, ignore=shutil.ignore_patterns(*NOT_BUILT))
@@ -70,7 +72,7 @@ def _wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert done.returncode == 0, done.stderr
     (built,) = folder.glob("*.whl")
-    return built
+    return built, set(source_files(tree))
 
 
 def test_table_packages_links_and_folders_agree() -> None:
@@ -102,20 +104,23 @@ def test_folders_are_flat() -> None:
     assert not stray
 
 
-def test_the_wheel_has_every_module_and_data_file_and_one_top_level_name(wheel: Path) -> None:
+def test_the_wheel_has_every_module_and_data_file_and_one_top_level_name(
+    wheel: tuple[Path, set[str]],
+) -> None:
     """Whoever installs it has what runs in the checkout; site-packages gains one name."""
-    with zipfile.ZipFile(wheel) as archive:
+    built, wanted = wheel
+    with zipfile.ZipFile(built) as archive:
         names = set(archive.namelist())
     info = f"firsttoken-{version('firsttoken')}.dist-info"
 
     assert {name.split("/")[0] for name in names} == {"firsttoken", info}
-    assert {name for name in names if not name.startswith(info)} == set(source_files())
+    assert {name for name in names if not name.startswith(info)} == wanted
     assert f"{info}/licenses/LICENSE" in names
 
 
 def test_no_data_file_is_left_out_of_the_wheel() -> None:
     """What lies in a part and is no module is listed as its data."""
-    shipped = set(source_files().values())
+    shipped = set(source_files(ROOT).values())
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", *FOLDERS.values(), "src/firsttoken"],
         cwd=ROOT,
@@ -213,9 +218,8 @@ def test_a_parts_extra_declares_all_that_it_imports(part: str) -> None:
         declared |= requirements(PROJECT["project"]["optional-dependencies"][extra])
     known = packages_distributions()
     needed = {
-        name: {normal(owner) for owner in known.get(name, [BROUGHT_ALONG.get(name, name)])}
+        name: {normal(owner) for owner in (*known.get(name, [name]), BROUGHT_ALONG.get(name, name))}
         for name in third_party(part)
     }
-    needed |= {name: {owner} for name, owner in BROUGHT_ALONG.items() if name in needed}
 
     assert {name for name, owners in needed.items() if not owners & declared} == set()

@@ -66,8 +66,10 @@ def _wait_until_healthy(child: Child, url: str) -> None:
 def _started(port: int) -> Iterator[Child]:
     """The engine as a child process; what is left of it at the end is killed."""
     arguments = [
+        *("nice", "-n", "10"),  # so that the load generator wakes up when it means to
         *(str(HOME / "bin" / "vllm"), "serve", str(HOME / "tiny-model")),
         *("--served-model-name", MODEL, "--max-model-len", "2048"),
+        "--enforce-eager",  # compiling takes a minute, and a compiler
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
     with start("vllm", arguments, LOGS / f"vllm-{port}.log") as child:
