@@ -22,7 +22,8 @@ def group(
     order: Sequence[Series], described: Described, *, openmetrics: bool
 ) -> tuple[Family, ...]:
     """The families in the order of their first sample, each with all its samples."""
-    types = _Types(described, openmetrics=openmetrics)
+    present = frozenset(series.name for series in order)
+    types = _Types(described, present, openmetrics=openmetrics)
     members: dict[str, list[tuple[int, Role, Series]]] = {}
     places: dict[str, tuple[str, Role]] = {}
     for place, series in enumerate(order):
@@ -51,13 +52,16 @@ def unfinished(families: Sequence[Family]) -> str | None:
 class _Types:
     """The metadata of a page, by the names that families have in the text format."""
 
-    def __init__(self, described: Described, *, openmetrics: bool) -> None:
+    def __init__(self, described: Described, present: frozenset[str], *, openmetrics: bool) -> None:
         self._kinds: dict[str, Kind] = {}
         self._page_names: dict[str, str] = {}
         self._described = described
         for (what, name), said in described.items():
             if what == "TYPE":
-                own = _text_name(name, said.kind) if openmetrics else name
+                # Some servers send OpenMetrics' names as the text format.
+                own = name
+                if openmetrics or (said.kind is Kind.COUNTER and name not in present):
+                    own = _text_name(name, said.kind)
                 self._kinds[own] = said.kind
                 self._page_names[own] = name
 

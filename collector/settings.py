@@ -53,8 +53,6 @@ class SourceSettings(Model):
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("expected http://HOST:PORT/PATH or https://")
-        if parts.username is not None or parts.password is not None:
-            raise ValueError("give a user or password in headers, not in the URL")
         return url if parts.path else f"{url}/metrics"
 
     @field_validator("attributes")
@@ -65,12 +63,20 @@ class SourceSettings(Model):
                 raise ValueError(f"{name} is no attribute (allowed: {', '.join(_ATTRIBUTES)})")
         return attributes
 
-    @field_validator("attributes", mode="before")
+    @field_validator("attributes", "headers", mode="before")
     @classmethod
-    def _as_text(cls, attributes: object) -> object:
-        if not isinstance(attributes, dict):
-            return attributes
-        return {k: str(v) if isinstance(v, int) else v for k, v in attributes.items()}
+    def _as_text(cls, values: object) -> object:
+        if not isinstance(values, dict):
+            return values
+        return {k: str(v) if isinstance(v, int | float) else v for k, v in values.items()}
+
+    @model_validator(mode="after")
+    def _no_secret_in_url(self) -> Self:
+        # Said of the whole source, since what is said of a key repeats its value.
+        parts = urlsplit(self.url)
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("give a user or password in headers, not in the URL")
+        return self
 
     @model_validator(mode="after")
     def _one_token(self) -> Self:
@@ -104,7 +110,7 @@ class Settings(Model):
     timeout: Timeout = 10.0
     max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """The largest page that is read from a source, unpacked."""
-    sources: tuple[SourceSettings, ...] = Field(min_length=1)
+    sources: tuple[SourceSettings, ...]
 
     @field_validator("listen")
     @classmethod
@@ -115,6 +121,8 @@ class Settings(Model):
     @field_validator("sources")
     @classmethod
     def _names_differ(cls, sources: tuple[SourceSettings, ...]) -> tuple[SourceSettings, ...]:
+        if not sources:
+            raise ValueError("expected at least one source")
         names = [source.name for source in sources]
         for name in names:
             if names.count(name) > 1:

@@ -4,15 +4,17 @@ import asyncio
 import contextlib
 import socketserver
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
-
-import pytest
 
 from firsttoken.collector.collector import Answer, Collector
 from firsttoken.collector.form import TEXT, Form
 from firsttoken.collector.settings import Settings
+
+CASES = sorted(Path(__file__).parent.parent.joinpath("data", "openmetrics").glob("*.txt"))
+"""The good pages of the OpenMetrics specification's own parser tests."""
 
 GOOD = b"# HELP queue_length Jobs.\n# TYPE queue_length gauge\nqueue_length 7\n"
 
@@ -96,8 +98,6 @@ def samples(page: bytes) -> dict[str, str]:
     return dict(pairs)
 
 
-@pytest.fixture
-def pages() -> Iterator[Callable[[Sequence[bytes]], list[Upstream]]]:
-    """Start sources that answer with these pages."""
-    with contextlib.ExitStack() as stack:
-        yield lambda bodies: [stack.enter_context(upstream(response(body))) for body in bodies]
+def escaped(text: str) -> str:
+    """A label's value as the formats write it between quotes."""
+    return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')

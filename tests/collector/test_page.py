@@ -1,25 +1,22 @@
 """What is served is valid, whatever the sources say."""
 
-import subprocess
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as text
+from tests.collector.conftest import CASES, escaped, samples
 
 from firsttoken.collector.form import OPENMETRICS, TEXT, Form
 from firsttoken.collector.merge import Part, merge, shared_names
-from firsttoken.collector.page import MalformedError
 from firsttoken.collector.plan import plan
 from firsttoken.collector.reader import Reader
 from firsttoken.collector.translate import Translator
 from firsttoken.exporters.profile import load
-from tests.collector.conftest import samples
-from tests.collector.test_reader import CASES
 
 UTF8 = Form(openmetrics=True, version="1.0.0", utf8=True)
 
@@ -39,28 +36,31 @@ def merged(
     return plan(merge(parts, shared_names(offered)), form).write(readings)
 
 
+def parsed(page: bytes) -> list[Metric]:
+    """The families that prometheus_client's OpenMetrics parser reads."""
+    return list(openmetrics(page.decode()))  # type: ignore[no-untyped-call]
+
+
 def strict(page: bytes) -> int:
     """How many samples prometheus_client's OpenMetrics parser reads."""
-    return sum(len(family.samples) for family in openmetrics(page.decode()))
+    return sum(len(family.samples) for family in parsed(page))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
 def test_what_the_specification_allows_is_served_so_that_strict_readers_take_it(case: Path) -> None:
     page = case.read_bytes()
     # Of a series with several timestamps one is served.
-    given = {
-        (s.name, *sorted(s.labels.items())) for f in openmetrics(page.decode()) for s in f.samples
-    }
+    given = {(s.name, *sorted(s.labels.items())) for family in parsed(page) for s in family.samples}
 
     out = merged(("a", page, None), form=OPENMETRICS, openmetrics=True)
     assert strict(out) == len(given)
     list(text(merged(("a", page, None), openmetrics=True).decode()))
 
 
+PLAIN = ("a", "a_total", "a_created", "a_bucket", "a_count", "a_sum", "a_info", "b", "b_total")
 NAMES = st.sampled_from(
-    ["a", "a_total", "a_created", "a_bucket", "a_count", "a_sum", "a_info", "b", "b_total", "vllm:x",
-     "b_gcount", "process_cpu_seconds_total", "vllm:num_requests_running", "ä.b"]
-)  # fmt: skip
+    [*PLAIN, "b_gcount", "ä.b", "vllm:x", "process_cpu_seconds_total", "vllm:num_requests_running"]
+)
 KINDS = st.sampled_from(
     ["counter", "gauge", "histogram", "summary", "untyped", "info", "stateset", "gaugehistogram"]
 )
@@ -85,10 +85,7 @@ def pages(draw: st.DrawFn) -> bytes:
             lines.append(f"# TYPE {shown} {draw(KINDS)}")
         for _ in range(draw(st.integers(0, 3))):
             sample = name + draw(st.sampled_from(["", "", "_bucket", "_count", "_sum", "_total"]))
-            pairs = [
-                f'{key}="' + value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"') + '"'
-                for key, value in draw(LABELS).items()
-            ]  # fmt: skip
+            pairs = [f'{key}="{escaped(value)}"' for key, value in draw(LABELS).items()]
             if not name.isascii():
                 pairs, sample = [f'"{sample}"', *pairs], ""
             stamp = draw(st.sampled_from(["", "", " 1000", " -5"]))

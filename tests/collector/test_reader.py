@@ -3,12 +3,12 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.collector.conftest import CASES, escaped
 
 from firsttoken.collector import lines
 from firsttoken.collector.page import Kind, MalformedError, Role
 from firsttoken.collector.reader import Reader
 
-CASES = sorted(Path(__file__).parent.parent.joinpath("data", "openmetrics").glob("*.txt"))
 PAGE = b"""\
 # HELP requests_total Requests.
 # TYPE requests_total counter
@@ -178,9 +178,6 @@ def test_memory_is_bounded_by_one_page_when_every_series_is_new_each_time() -> N
     )
 )
 def test_any_label_values_are_read_back(labels: dict[str, str]) -> None:
-    def escaped(text: str) -> str:
-        return text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-
     pairs = ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items())
 
     assert dict(lines.series(f"a{{{pairs}}}".encode()).labels) == labels

@@ -1,0 +1,95 @@
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client.utils import floatToGoString
+
+from firsttoken.collector.form import OPENMETRICS, TEXT, Form, negotiate
+from firsttoken.collector.numbers import canonical, milliseconds, scaled, seconds
+from firsttoken.collector.server import patience
+
+UTF8 = Form(openmetrics=True, version="1.0.0", utf8=True)
+PROMETHEUS_2 = (
+    "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
+    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
+)
+PROMETHEUS_3 = (
+    "application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,"
+    "application/openmetrics-text;version=0.0.1;q=0.5,"
+    "text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"
+)
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        (None, TEXT),
+        ("", TEXT),
+        ("*/*", TEXT),
+        ("text/html,application/xhtml+xml;q=0.9,*/*;q=0.8", TEXT),
+        (PROMETHEUS_2, OPENMETRICS),
+        (PROMETHEUS_3, UTF8),
+        ("application/openmetrics-text; version=1.0.0; escaping=underscores", OPENMETRICS),
+        ("application/openmetrics-text;version=1.0.0;q=0.2,text/plain;version=0.0.4;q=0.3", TEXT),
+        ("application/openmetrics-text;q=0,text/plain;q=0.1", TEXT),
+        ("application/openmetrics-text;version=2.0.0,text/plain;version=0.0.4;q=0.3", TEXT),
+        ("application/vnd.google.protobuf;proto=x;encoding=delimited;q=0.7,*/*;q=0.1", TEXT),
+        (
+            "text/plain;version=1.0.0;escaping=allow-utf-8",
+            Form(openmetrics=False, version="1.0.0", utf8=True),
+        ),
+        ("application/openmetrics-text;q=nonsense", TEXT),
+    ],
+)
+def test_the_form_is_the_one_that_the_client_prefers(accept: str | None, form: Form) -> None:
+    assert negotiate(accept) == form
+
+
+def test_the_content_type_says_version_and_escaping() -> None:
+    assert TEXT.content_type == "text/plain; version=0.0.4; charset=utf-8"
+    assert UTF8.content_type.endswith("version=1.0.0; charset=utf-8; escaping=allow-utf-8")
+    assert OPENMETRICS.content_type.endswith("escaping=underscores")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [("10", 9.5), ("1", 0.95), ("60", 59.5), ("0.2", 0.19), (None, 7.0), ("", 7.0), ("x", 7.0),
+     ("0", 7.0), ("-1", 7.0), ("nan", 7.0), ("inf", 7.0)],
+)  # fmt: skip
+def test_the_scrapers_patience_less_a_margin_is_the_deadline(
+    header: str | None, expected: float
+) -> None:
+    assert patience(header, 7.0) == pytest.approx(expected)
+
+
+@given(st.floats(min_value=0))
+def test_bounds_are_spelled_as_the_reference_implementation_spells_them(number: float) -> None:
+    assert canonical(repr(number)) == floatToGoString(number)  # type: ignore[no-untyped-call]
+
+
+@given(st.integers(-(10**18), 10**18), st.integers(-9, 9))
+def test_scaling_is_exact(number: int, exponent: int) -> None:
+    scale = Decimal(10) ** exponent
+
+    assert Decimal(scaled(str(number).encode(), scale).decode()) == number * scale
+
+
+@pytest.mark.parametrize(
+    ("text", "scale", "expected"),
+    [
+        (b"81559.0", Decimal(1048576), b"85520809984"),
+        (b"100", Decimal("0.01"), b"1"),
+        (b"7", Decimal("0.01"), b"0.07"),
+        (b"NaN", Decimal("0.01"), b"NaN"),
+        (b"+Inf", Decimal("0.01"), b"+Inf"),
+        (b"0", Decimal("0.001"), b"0"),
+    ],
+)
+def test_scaled_numbers_have_plain_text(text: bytes, scale: Decimal, expected: bytes) -> None:
+    assert scaled(text, scale) == expected
+
+
+@given(st.integers(-(10**15), 10**15))
+def test_timestamps_survive_the_way_there_and_back(stamp: int) -> None:
+    assert milliseconds(seconds(str(stamp).encode())) == str(stamp).encode()
