@@ -176,8 +176,15 @@ class Engine:
 
 @contextlib.asynccontextmanager
 async def running(engine: Engine) -> AsyncIterator[None]:
-    """The engine computes while the block lasts."""
+    """The engine computes while the block lasts; should it fail, the block fails with it."""
+    owner = asyncio.current_task()
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if owner is not None and not task.cancelled():
+            owner.cancel()
+
     task = asyncio.create_task(engine.run())
+    task.add_done_callback(ended)
     try:
         yield
     finally:

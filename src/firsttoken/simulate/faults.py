@@ -27,7 +27,10 @@ class Faults(Model):
         default=False, description="Requests are accepted, but no token comes any more."
     )
     failing_share: float = Field(
-        default=0.0, ge=0, le=1, description="Share of the requests that end with status 500."
+        default=0.0,
+        ge=0,
+        le=1,
+        description="Share of the requests that end with status 500, in a stream an error event.",
     )
     kv_withheld: float = Field(
         default=0.0,

@@ -43,7 +43,7 @@ class Parameters(Model):
     kv_blocks: int = Field(
         default=4096,
         ge=2,
-        description="KV blocks: 65,536 tokens are 8 GiB, as is left on a 24 GB GPU.",
+        description="KV blocks; the 65,536 tokens of the default are 8 GiB.",
     )
     max_num_seqs: int = Field(
         default=64, ge=1, le=4096, description="Sequences that run at once; vLLM's --max-num-seqs."
