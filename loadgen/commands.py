@@ -48,7 +48,11 @@ reached, 130 interrupted (what was recorded until then is kept).
 @click.option("--target", required=True, help="The server, such as http://127.0.0.1:8000.")
 @click.option("--load", "file", type=click.Path(path_type=Path), help="Load file (YAML).")
 @click.option("--model", help="Model to ask for; default: the one that is served.")
-@click.option("--rate", type=float, help="Open loop: Poisson arrivals, requests per second.")
+@click.option(
+    "--rate",
+    type=float,
+    help="Open loop: requests per second (Poisson, unless the file says constant).",
+)
 @click.option("--concurrency", type=int, help="Closed loop: so many requests at all times.")
 @click.option("--duration", help="Measured time, such as 30s or 5m.")
 @click.option("--warmup", help="Time under load before measuring, such as 5s.")
@@ -113,7 +117,8 @@ def _settings(file: Path | None, flags: dict[str, Any]) -> LoadFile:
         raise UsageError("--rate (open loop) and --concurrency (closed loop) exclude each other")
     changes = {name: value for name, value in flags.items() if value is not None}
     if rate is not None:
-        changes["arrivals"] = {"kind": "poisson", "rate": rate}
+        constant = file is not None and LoadFile.load(file).arrivals.kind == "constant"
+        changes["arrivals"] = {"kind": "constant" if constant else "poisson", "rate": rate}
     if concurrency is not None:
         changes["arrivals"] = {"kind": "closed", "concurrency": concurrency}
     base = load_yaml(file, LoadFile).model_dump() if file else {}

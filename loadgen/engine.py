@@ -73,6 +73,7 @@ class Engine:
 
     def begin(self) -> float:
         """Set the clock to zero, directly before ``run``; returns the Unix time of that moment."""
+        gc.collect()
         self._zero = self._reading.zero = perf_counter()
         return time.time()
 
@@ -184,7 +185,6 @@ class Engine:
 @contextlib.contextmanager
 def _no_collections() -> Iterator[None]:
     """No garbage collection while times are taken: a full one stops everything for long."""
-    gc.collect()
     gc.freeze()
     gc.disable()
     try:

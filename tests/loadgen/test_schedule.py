@@ -1,0 +1,99 @@
+"""What is sent when depends on the seed alone."""
+
+import itertools
+import random
+import statistics
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firsttoken.loadgen.schedule import arrivals, draw, largest, lengths, schedule_hash
+from firsttoken.loadgen.settings import (
+    Closed,
+    Constant,
+    Distribution,
+    Fixed,
+    LoadFile,
+    Lognormal,
+    Normal,
+    Poisson,
+    Uniform,
+)
+
+
+def poisson(**changes: object) -> LoadFile:
+    return LoadFile.model_validate(
+        {"arrivals": {"kind": "poisson", "rate": 20}, "duration": 100, "warmup": 0, **changes}
+    )
+
+
+def test_one_seed_gives_one_schedule_and_another_another() -> None:
+    assert arrivals(poisson(seed=1)) == arrivals(poisson(seed=1))
+    assert schedule_hash(poisson(seed=1)) == schedule_hash(poisson(seed=1))
+    assert arrivals(poisson(seed=1)) != arrivals(poisson(seed=2))
+    assert schedule_hash(poisson(seed=1)) != schedule_hash(poisson(seed=2))
+
+
+def test_other_lengths_leave_the_arrivals_as_they_were() -> None:
+    long = poisson(prompt_tokens={"kind": "uniform", "low": 1, "high": 9})
+    assert arrivals(long) == arrivals(poisson())
+    assert schedule_hash(long) != schedule_hash(poisson())
+
+
+def test_poisson_arrivals_are_exponential_at_the_rate() -> None:
+    times = arrivals(poisson())
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert statistics.fmean(gaps) == pytest.approx(1 / 20, rel=0.1)
+    assert statistics.stdev(gaps) == pytest.approx(1 / 20, rel=0.15)
+    assert all(0 <= time < 100 for time in times)
+
+
+def test_constant_arrivals_are_at_equal_distances() -> None:
+    load = LoadFile(arrivals=Constant(rate=4), warmup=0.5, duration=0.5)
+    assert arrivals(load) == [0.0, 0.25, 0.5, 0.75]
+
+
+def test_a_closed_loop_has_no_times_but_a_hash() -> None:
+    few, many = (LoadFile(arrivals=Closed(concurrency=count)) for count in (2, 3))
+    assert arrivals(few) == []
+    assert schedule_hash(few) != schedule_hash(many)
+
+
+@given(
+    st.one_of(
+        st.builds(Fixed, tokens=st.integers(1, 999)),
+        st.builds(Uniform, low=st.integers(1, 50), high=st.integers(50, 999)),
+        st.builds(
+            Normal,
+            low=st.integers(1, 50),
+            high=st.integers(50, 999),
+            mean=st.floats(0.1, 2000),
+            stddev=st.floats(0, 500),
+        ),
+        st.builds(
+            Lognormal,
+            low=st.integers(1, 50),
+            high=st.integers(50, 999),
+            median=st.floats(0.1, 2000),
+            sigma=st.floats(0, 5),
+        ),
+    ),
+    st.integers(),
+)
+def test_a_length_is_within_its_bounds(distribution: Distribution, seed: int) -> None:
+    low = distribution.tokens if isinstance(distribution, Fixed) else distribution.low
+    assert low <= draw(distribution, random.Random(seed)) <= largest(distribution)
+
+
+def test_a_lognormal_has_its_median() -> None:
+    distribution = Lognormal(median=200, sigma=0.5, low=1, high=10_000)
+    stream = random.Random(3)
+    values = [draw(distribution, stream) for _ in range(4000)]
+    assert statistics.median(values) == pytest.approx(200, rel=0.05)
+    assert statistics.fmean(values) == pytest.approx(200 * 2.71828 ** (0.5**2 / 2), rel=0.05)
+
+
+def test_lengths_go_on_without_end() -> None:
+    load = LoadFile(arrivals=Poisson(rate=1), prompt_tokens=Fixed(tokens=5))
+    assert [size.prompt for size in itertools.islice(lengths(load), 3)] == [5, 5, 5]
