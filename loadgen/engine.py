@@ -148,7 +148,8 @@ class Engine:
             self._gauges.took_up(intended, self.now())
             exchange = Exchange()
             await asyncio.wait({self._start(intended, exchange)})
-            if exchange.error is not None or exchange.ended is None:
+            failed = exchange.head is None or exchange.head.status != 200
+            if failed or exchange.error is not None or exchange.ended is None:
                 await asyncio.sleep(FAILURE_PAUSE_S)
                 intended = self.now()
             else:

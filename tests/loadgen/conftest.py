@@ -92,8 +92,13 @@ class Fake:
         self._thread.start()
         self._ready.wait(10)
 
+    def leave(self) -> None:
+        """End the server from within a script."""
+        self._stop.set()
+
     def stop(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
+        with contextlib.suppress(RuntimeError):  # it has left already
+            self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(10)
 
     def _serve(self) -> None:

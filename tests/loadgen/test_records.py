@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firsttoken.errors import ConfigError
@@ -14,6 +14,7 @@ from firsttoken.loadgen.records import INTERRUPTED, Generator, Record, Run, Writ
 times = st.one_of(st.none(), st.floats(0, 1e6).map(lambda value: round(value, 6)))
 
 
+@settings(max_examples=40)
 @given(
     st.lists(
         st.builds(

@@ -1,0 +1,197 @@
+"""The command as a person or a CI job runs it: a process, its output, its exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firsttoken.cli import main
+from firsttoken.loadgen.records import read
+
+BASE = ["--warmup", "0s", "--prompt-tokens", "8", "--output-tokens", "3", "--concurrency", "2"]
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "firsttoken", "load", *arguments]
+
+
+def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, **environment},
+    )
+
+
+async def three(stream: Any, body: dict[str, Any]) -> None:
+    await stream.tokens(3, gap=0.02)
+
+
+async def slow(stream: Any, body: dict[str, Any]) -> None:
+    await stream.tokens(3, first=0.2, gap=0.2)
+
+
+def test_a_run_and_its_report_say_the_same(serve: Callable[..., Any], tmp_path: Path) -> None:
+    fake, out = serve(three), tmp_path / "records.jsonl"
+    objectives = ["--objective", "ttft<5s@90", "--objective", "success@99"]
+    done = call(
+        "run", "--target", fake.url, *BASE, "--duration", "1s", "--out", str(out),
+        "--json", *objectives,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    again = call("report", str(out), "--json", *objectives)
+    assert again.returncode == 0
+    told = json.loads(again.stdout)
+    assert told["summary"]["requests"] == said["summary"]["requests"] > 5
+    assert told["summary"]["ttft"]["p50"] == pytest.approx(said["summary"]["ttft"]["p50"], abs=1e-5)
+    assert [one["met"] for one in told["objectives"]] == [True, True]
+    assert told["goodput"] == pytest.approx(said["goodput"])
+    assert told["load"]["output_tokens"] == {"kind": "fixed", "tokens": 3}
+
+
+def test_the_table_and_the_markdown_show_latencies_and_verdicts(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    out = tmp_path / "records.jsonl"
+    ran = call("run", "--target", serve(three).url, *BASE, "--duration", "500ms", "--out", str(out))
+    assert ran.returncode == 0
+    assert "TTFT" in ran.stdout
+    assert "0 failed" in ran.stdout
+    shown = call("report", str(out), "--md", "--objective", "tpot<1ms@99")
+    assert shown.returncode == 1
+    assert "| tpot<1ms@99 | 0.00% |" in shown.stdout
+    assert "| TPOT |" in shown.stdout
+    assert shown.stderr == "firsttoken: missed: tpot<1ms@99\n"
+
+
+def test_progress_is_one_json_object_a_second(serve: Callable[..., Any]) -> None:
+    done = call(
+        "run", "--target", serve(three).url, *BASE, "--duration", "1500ms", "--progress", "json"
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(lines) >= 2
+    assert list(lines[0]) == [
+        "phase", "elapsed", "total", "issued", "done", "failed", "in_flight", "output_tokens",
+        "ttft_p50",
+    ]  # fmt: skip
+    assert lines[-1]["done"] == lines[-1]["issued"] > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_keeps_the_records_and_ends_with_130(
+    serve: Callable[..., Any], tmp_path: Path, number: signal.Signals
+) -> None:
+    out = tmp_path / "records.jsonl"
+    arguments = ["run", "--target", serve(slow).url, *BASE, "--duration", "60s"]
+    with subprocess.Popen(
+        command(*arguments, "--out", str(out), "--progress", "json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        while json.loads(process.stdout.readline())["done"] == 0:
+            pass
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert errors == f"firsttoken: interrupted: {number.name}\n"
+    kept = read(out)
+    assert kept.interrupted
+    assert kept.stopped == number.name
+    assert any(record.ok for record in kept.records)
+    assert sum(record.error == "interrupted" for record in kept.records) == 2
+
+
+def test_a_killed_run_leaves_its_records(serve: Callable[..., Any], tmp_path: Path) -> None:
+    out = tmp_path / "records.jsonl"
+    arguments = ["run", "--target", serve(three).url, *BASE, "--duration", "60s"]
+    with subprocess.Popen(
+        command(*arguments, "--out", str(out), "--progress", "json"),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        while json.loads(process.stdout.readline())["done"] == 0:
+            pass
+        process.kill()
+        process.communicate(timeout=20)
+    kept = read(out)
+    assert kept.interrupted
+    assert any(record.ok for record in kept.records)
+    shown = call("report", str(out))
+    assert shown.returncode == 0
+    assert "interrupted: the records file was cut off" in shown.stdout
+
+
+def test_an_unreachable_server_is_one_line_and_code_3() -> None:
+    done = call("run", "--target", "http://127.0.0.1:9")
+    assert done.returncode == 3
+    assert done.stderr == (
+        "firsttoken: http://127.0.0.1:9: cannot be reached: connection refused\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--rate", "1", "--concurrency", "1"], "exclude each other"),
+        (["--duration", "soon"], "load settings: duration: expected a duration"),
+        (["--rate", "0"], "greater than 0"),
+        (["--load", "missing.yaml"], "missing.yaml: cannot be read"),
+        (["--objective", "speed<1s@9"], "metric must be one of ttft, tpot, itl, e2e, success"),
+    ],
+)
+def test_a_mistake_is_one_line_and_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], problem: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["load", "run", "--target", "http://127.0.0.1:9", *arguments])
+    shown = capsys.readouterr()
+    assert ended.value.code == 2
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) == 1
+    assert problem in shown.err
+
+
+def test_flags_change_what_the_file_says(serve: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "load.yaml"
+    file.write_text(
+        "arrivals: {kind: constant, rate: 1}\nduration: 60s\nwarmup: 0s\noutput_tokens: 3\n"
+    )
+    done = call(
+        "run", "--target", serve(three).url, "--load", str(file), "--rate", "20",
+        "--duration", "400ms", "--json",
+    )  # fmt: skip
+    data = json.loads(done.stdout)
+    assert data["load"]["arrivals"] == {"kind": "constant", "rate": 20.0}
+    assert data["summary"]["requests"] == 8
+
+
+def test_the_key_is_sent_and_never_shown(serve: Callable[..., Any], tmp_path: Path) -> None:
+    fake, out = serve(three), tmp_path / "records.jsonl"
+    done = call(
+        "run", "--target", fake.url, *BASE, "--duration", "300ms", "--out", str(out), "--json",
+        FIRSTTOKEN_API_KEY="sk-hidden",
+    )  # fmt: skip
+    assert any("Authorization: Bearer sk-hidden" in head for head in fake.headers)
+    assert "sk-hidden" not in done.stdout + done.stderr + out.read_text()
+
+
+@pytest.mark.parametrize("name", ["run", "report"])
+def test_help_shows_examples(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["load", name, "--help"])
+    assert ended.value.code == 0
+    assert f"  firsttoken load {name} " in capsys.readouterr().out
