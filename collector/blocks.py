@@ -1,21 +1,23 @@
 """Families to blocks of lines as a form has them: one contiguous block for each name."""
 
-import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from firsttoken.collector.form import Form, needs_quotes
 from firsttoken.collector.numbers import canonical
-from firsttoken.collector.page import Kind, Labels, Role
+from firsttoken.collector.page import Kind, Role
 from firsttoken.collector.translate import BOUND, Member, Offer
 
 __all__ = ["Block", "blocks"]
 
 _GROUPED = (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM, Kind.SUMMARY)
-_ORDER = (
-    Role.VALUE, Role.BUCKET, Role.COUNT, Role.SUM, Role.GCOUNT, Role.GSUM, Role.CREATED,
-)  # fmt: skip
+_ORDER = {
+    role: place
+    for place, role in enumerate(
+        (Role.VALUE, Role.BUCKET, Role.COUNT, Role.SUM, Role.GCOUNT, Role.GSUM, Role.CREATED)
+    )
+}
 _SUFFIX = {Kind.COUNTER: "_total", Kind.INFO: "_info"}
 _TEXT_KIND = {
     Kind.UNKNOWN: "untyped",
@@ -49,38 +51,53 @@ class _Writer:
 
     def __init__(self, form: Form) -> None:
         self.form = form
-        self._written: set[tuple[str, frozenset[tuple[str, str]]]] = set()
+        self._written: set[tuple[str, frozenset[str]]] = set()
+        self._pairs: dict[tuple[str, str, bool], tuple[str, str]] = {}
 
     def block(
-        self, kind: Kind, header: bytes, name: str, dotted: str, members: Iterable[Member]
+        self, kind: Kind, header: bytes, family: Offer, metrics: Iterable[Sequence[Member]]
     ) -> Block | None:
-        """The block of some members, or None if there is none."""
-        kept: list[tuple[bytes, Member]] = []
-        for member in members:
-            line = self._line(member, kind, name, dotted)
-            if line is not None:
-                kept.append((line, member))
-        if not kept:
+        """The block of some metrics, each with its lines, or None if there is none."""
+        names = {role: self.form.name(*_named(role, family)) for role in Role}
+        beginnings: list[bytes] = []
+        members: list[Member] = []
+        ends: list[bool] = []
+        for metric in metrics:
+            for member in metric:
+                line = self._line(member, kind, names[member.role])
+                if line is not None:
+                    beginnings.append(line)
+                    members.append(member)
+                    ends.append(False)
+            if ends:
+                ends[-1] = True
+        if not members:
             return None
-        groups = [_group(member, kind) for _, member in kept]
-        ends = (*(a != b for a, b in itertools.pairwise(groups)), True)
-        return Block(kind, header, tuple(line for line, _ in kept), tuple(m for _, m in kept), ends)
+        return Block(kind, header, tuple(beginnings), tuple(members), tuple(ends))
 
-    def _line(self, member: Member, kind: Kind, name: str, dotted: str) -> bytes | None:
+    def _line(self, member: Member, kind: Kind, name: str) -> bytes | None:
         """The line up to its number, or None for a series that is there already."""
-        full = self.form.name(*_with(member.role.value, name, dotted))
+        canon = self.form.openmetrics and kind in _GROUPED
         labels: dict[str, str] = {}
         for label, value in member.labels:
-            shown = canonical(value) if self._is_bound(label, member.role, kind) else value
-            labels.setdefault(self.form.label(label), shown)
-        identity = (full, frozenset(labels.items()))
+            bound = canon and BOUND.get(member.role) == label
+            shown, pair = self._pairs.get((label, value, bound)) or self._pair(label, value, bound)
+            labels.setdefault(shown, pair)
+        identity = (name, frozenset(labels.values()))
         if identity in self._written:
             return None
         self._written.add(identity)
-        return _identity(full, labels).encode() + b" "
+        if needs_quotes(name, label=False):
+            return f"{{{','.join((_quoted(name), *labels.values()))}}} ".encode()
+        return (f"{name}{{{','.join(labels.values())}}} " if labels else f"{name} ").encode()
 
-    def _is_bound(self, label: str, role: Role, kind: Kind) -> bool:
-        return self.form.openmetrics and kind in _GROUPED and BOUND.get(role) == label
+    def _pair(self, label: str, value: str, bound: bool) -> tuple[str, str]:
+        """A label's name, and name and value as a line has them."""
+        shown = self.form.label(label)
+        key = _quoted(shown) if needs_quotes(shown, label=True) else shown
+        found = shown, f"{key}={_quoted(canonical(value) if bound else value)}"
+        self._pairs[label, value, bound] = found
+        return found
 
     def header(self, name: str, said: str | None, kind: str, unit: str = "") -> bytes:
         """The comments of a family."""
@@ -104,17 +121,19 @@ class _Text(_Writer):
     def blocks(self, family: Offer) -> Iterator[Block]:
         main = [m for m in family.members if not _is_apart(m, family.kind)]
         kind = _TEXT_KIND.get(family.kind, family.kind.value)
-        yield from self._block(family, _ordered(main, family.kind), kind, "")
-        for role in (Role.BUCKET, Role.GCOUNT, Role.GSUM, Role.CREATED):
-            apart = [m for m in family.members if _is_apart(m, family.kind) and m.role is role]
-            yield from self._block(family, apart, "gauge", role.value)
+        yield from self._block(family, _metrics(main, family.kind), kind, Role.VALUE)
+        if len(main) < len(family.members):
+            for role in (Role.BUCKET, Role.GCOUNT, Role.GSUM, Role.CREATED):
+                apart = [
+                    (m,) for m in family.members if m.role is role and _is_apart(m, family.kind)
+                ]
+                yield from self._block(family, apart, "gauge", role)
 
     def _block(
-        self, family: Offer, members: Sequence[Member], kind: str, suffix: str
+        self, family: Offer, metrics: Sequence[Sequence[Member]], kind: str, role: Role
     ) -> Iterator[Block]:
-        names = _with(suffix, family.name, family.dotted)
-        header = self.header(self.form.name(*names), family.help, kind)
-        found = self.block(family.kind, header, family.name, family.dotted, members)
+        header = self.header(self.form.name(*_named(role, family)), family.help, kind)
+        found = self.block(family.kind, header, family, metrics)
         if found is not None:
             yield found
 
@@ -143,15 +162,15 @@ class _Openmetrics(_Writer):
         kind = self._kinds.get(family.name)
         if kind is None:
             return
-        members = _ordered([m for m in family.members if _fits(m, family, kind)], kind)
+        metrics = _metrics([m for m in family.members if _fits(m, family, kind)], kind)
         if kind in (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM):
-            members = _whole(members, kind)
+            metrics = [metric for metric in metrics if _is_whole(metric, kind)]
         name = _bare(self.form.name(family.name, family.dotted), kind)
         unit = family.unit if name.endswith(f"_{family.unit}") else ""
         if kind in (Kind.INFO, Kind.STATESET):
             unit = ""
         header = self.header(name, family.help, kind.value, unit)
-        found = self.block(kind, header, family.name, family.dotted, members)
+        found = self.block(kind, header, family, metrics)
         if found is not None:
             yield found
 
@@ -163,11 +182,12 @@ def _is_apart(member: Member, kind: Kind) -> bool:
     )
 
 
-def _with(suffix: str, name: str, dotted: str) -> tuple[str, str]:
-    """A sample's name; ``_created`` takes the place of ``_total``."""
-    if suffix == Role.CREATED.value:
+def _named(role: Role, family: Offer) -> tuple[str, str]:
+    """A sample's name, and the same with dots; ``_created`` takes the place of ``_total``."""
+    name, dotted = family.name, family.dotted
+    if role is Role.CREATED:
         name, dotted = name.removesuffix("_total"), dotted.removesuffix("_total")
-    return name + suffix, dotted + suffix
+    return name + role.value, dotted + role.value
 
 
 def _bare(name: str, kind: Kind) -> str:
@@ -222,21 +242,20 @@ def _is_quantile(text: str | None) -> bool:
     return text is not None and _parses(text) and 0 <= float(text) <= 1
 
 
-def _group(member: Member, kind: Kind) -> Labels:
-    """The labels that tell a metric from others of its family."""
-    bound = BOUND.get(member.role) if kind in _GROUPED else None
-    return tuple(sorted(item for item in member.labels if item[0] != bound))
-
-
-def _ordered(members: Sequence[Member], kind: Kind) -> list[Member]:
+def _metrics(members: Sequence[Member], kind: Kind) -> list[list[Member]]:
     """The metrics one after the other, each with its buckets or quantiles in rising order."""
-    rank: dict[Labels, int] = {}
+    if kind not in _GROUPED and all(member.role is Role.VALUE for member in members):
+        return [[member] for member in members]
+    groups: dict[frozenset[tuple[str, str]], list[Member]] = {}
     for member in members:
-        rank.setdefault(_group(member, kind), len(rank))
-    return sorted(
-        members,
-        key=lambda m: (rank[_group(m, kind)], _ORDER.index(m.role), _bound(m, kind)),
-    )
+        bound = BOUND.get(member.role) if kind in _GROUPED else None
+        labels = member.labels
+        if bound is not None:
+            labels = tuple([item for item in labels if item[0] != bound])
+        groups.setdefault(frozenset(labels), []).append(member)
+    for group in groups.values():
+        group.sort(key=lambda m: (_ORDER[m.role], _bound(m, kind)))
+    return list(groups.values())
 
 
 def _bound(member: Member, kind: Kind) -> float:
@@ -245,32 +264,14 @@ def _bound(member: Member, kind: Kind) -> float:
     return float(text) if _parses(text) else float("-inf")
 
 
-def _whole(members: Sequence[Member], kind: Kind) -> list[Member]:
-    """Histograms that have all that OpenMetrics demands: the ``+Inf`` bucket, count with sum."""
-    groups: dict[Labels, list[Member]] = {}
-    for member in members:
-        groups.setdefault(_group(member, kind), []).append(member)
-    kept: list[Member] = []
-    for group in groups.values():
-        buckets = [m for m in group if m.role is Role.BUCKET]
-        roles = {m.role for m in group}
-        count, total = Role.COUNT in roles, Role.SUM in roles
-        if kind is Kind.GAUGE_HISTOGRAM:
-            count, total = Role.GCOUNT in roles, Role.GSUM in roles
-        if buckets and _bound(buckets[-1], kind) == float("inf") and count == total:
-            kept += group
-    return kept
-
-
-def _identity(name: str, labels: dict[str, str]) -> str:
-    """A series as a line begins with it."""
-    pairs = [
-        f"{_quoted(k) if needs_quotes(k, label=True) else k}={_quoted(v)}"
-        for k, v in labels.items()
-    ]
-    if needs_quotes(name, label=False):
-        return "{" + ",".join((_quoted(name), *pairs)) + "}"
-    return f"{name}{{{','.join(pairs)}}}" if pairs else name
+def _is_whole(metric: Sequence[Member], kind: Kind) -> bool:
+    """Whether it has all that OpenMetrics demands: the ``+Inf`` bucket, and count with sum."""
+    last = [m for m in metric if m.role is Role.BUCKET][-1:]
+    roles = {m.role for m in metric}
+    count, total = Role.COUNT in roles, Role.SUM in roles
+    if kind is Kind.GAUGE_HISTOGRAM:
+        count, total = Role.GCOUNT in roles, Role.GSUM in roles
+    return bool(last) and _bound(last[0], kind) == math.inf and count == total
 
 
 def _quoted(text: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from firsttoken.collector.page import Kind, MalformedError, Series
 
-__all__ = ["Metadata", "SampleLine", "metadata", "sample", "series"]
+__all__ = ["Metadata", "SampleLine", "metadata", "plain_series", "sample", "series"]
 
 # Possessive quantifiers keep each match linear in the length of the line.
 _QUOTED = rb'"(?:[^"\\]|\\.)*+"'
@@ -27,6 +27,11 @@ _EXEMPLAR = re.compile(
     re.DOTALL,
 )
 _NAME = re.compile(rb"([a-zA-Z_:][a-zA-Z0-9_:]*+)?[ \t]*+(?:\{(.*)\})?", re.DOTALL)
+# How nearly every series is written: nothing escaped, no space to spare.
+_PLAIN = re.compile(
+    rb"([a-zA-Z_:][a-zA-Z0-9_:]*+)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*+=\"[^\"\\]*+\",?+)*+)\})?+"
+)
+_PLAIN_LABEL = re.compile(r'([a-zA-Z0-9_]++)="([^"]*+)"')
 _LABEL = re.compile(
     rb"[ \t]*+(?:([a-zA-Z_:][a-zA-Z0-9_:.]*+)|(" + _QUOTED + rb"))[ \t]*+"
     rb"(?:=[ \t]*+(" + _QUOTED + rb"))?[ \t]*+(?:,|$)",
@@ -77,6 +82,23 @@ def sample(line: bytes) -> SampleLine:
             raise MalformedError(f"not an exemplar: {_shown(line)}")
         exemplar = b" ".join(part for part in found.groups() if part is not None)
     return SampleLine(match["identity"], match["value"], match["timestamp"], exemplar)
+
+
+def plain_series(head: bytes) -> Series | None:
+    """The series that ``head``, all of a line before its last space, is if it is written plainly.
+
+    None says nothing: the line may have a timestamp, or be no sample at all.
+    """
+    match = _PLAIN.fullmatch(head)
+    if match is None:
+        return None
+    try:
+        labels = _PLAIN_LABEL.findall((match[2] or b"").decode())
+    except UnicodeDecodeError:
+        return None
+    if len(dict(labels)) != len(labels):
+        return None
+    return Series(match[1].decode(), tuple(item for item in labels if item[1]))
 
 
 def series(identity: bytes) -> Series:

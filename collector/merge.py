@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firsttoken.catalogue import SOURCE
-from firsttoken.collector.page import Labels
+from firsttoken.collector.page import Role
 from firsttoken.collector.translate import Member, Offer
 
 __all__ = ["Collision", "Merged", "Part", "merge", "shared_names"]
@@ -63,7 +63,7 @@ def shared_names(offered: Mapping[str, Iterable[str]]) -> frozenset[str]:
 def merge(parts: Sequence[Part], shared: frozenset[str]) -> Merged:
     """One family for each name, in the order of first appearance."""
     kinds: dict[str, Offer] = {}
-    members: dict[str, dict[tuple[str, Labels], Member]] = {}
+    members: dict[str, dict[tuple[Role, frozenset[tuple[str, str]]], Member]] = {}
     collisions: list[Collision] = []
     for part in parts:
         for offer in part.offers:
@@ -77,7 +77,7 @@ def merge(parts: Sequence[Part], shared: frozenset[str]) -> Merged:
             doubled = 0
             for member in offer.members:
                 placed = _placed(member, part.offset, label)
-                key = (member.role.value, tuple(sorted(placed.labels)))
+                key = (member.role, frozenset(placed.labels))
                 doubled += family.setdefault(key, placed) is not placed
             if doubled:
                 reason = f"{doubled} series were there already"
@@ -95,5 +95,5 @@ def _placed(member: Member, offset: int, source: str) -> Member:
             *((f"exported_{k}" if k in (SOURCE.name, SOURCE.label) else k, v) for k, v in labels),
             (SOURCE.name, source),
         )
-    places = tuple(offset + place for place in member.places)
-    return replace(member, labels=labels, places=places)
+    places = tuple([offset + place for place in member.places])
+    return Member(member.role, labels, places, member.scale, member.translation)

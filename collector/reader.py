@@ -121,6 +121,8 @@ class _Page:
         for line in text_lines:
             head, _, tail = line.rpartition(b" ")
             found = self._before.get(head)
+            if found is None and tail:
+                found = self.known.get(head) or lines.plain_series(head)
             if found is not None:
                 self._sample(head, found, tail)
             elif line.lstrip(b" \t")[:1] == b"#":

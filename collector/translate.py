@@ -71,25 +71,25 @@ class Translator:
         fates: list[Fate] = []
         served = 0
         for family in shape.families:
-            translation = self._translation(family, page)
-            if translation is not None:
-                offer = _renamed(family, translation)
-                fates.append(Fate(family.name, "renamed", offer.name))
+            own = [_renamed(family, found) for found in self._translations(family, page)]
+            if own:
+                fates += [Fate(family.name, "renamed", offer.name) for offer in own]
             elif self._superseded(family, page):
                 fates.append(Fate(family.name, "superseded", ""))
                 served += len(family.samples)
                 continue
             else:
-                offer = _passed(family)
-                fates.append(Fate(family.name, "passed", offer.name))
-            offers.append(offer)
-            served += sum(len(member.places) for member in offer.members)
+                own = [_passed(family)]
+                fates.append(Fate(family.name, "passed", own[0].name))
+            offers += own
+            served += sum(len(member.places) for offer in own for member in offer.members)
         return Contribution(tuple(offers), tuple(fates), shape.size - served)
 
-    def _translation(self, family: Family, page: frozenset[str]) -> Translation | None:
+    def _translations(self, family: Family, page: frozenset[str]) -> tuple[Translation, ...]:
+        """What the family becomes; each translation is for other series of it."""
         if self.profile is None:
-            return None
-        return self.profile.translation(family.name, _kind_word(family.kind), page)
+            return ()
+        return self.profile.translations(family.name, _kind_word(family.kind), page)
 
     def _superseded(self, family: Family, page: frozenset[str]) -> bool:
         if self.profile is None:
