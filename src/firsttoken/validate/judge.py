@@ -110,16 +110,18 @@ def _server_share(
 
 def sentence(objective: Objective) -> str:
     """What an objective came to, in one sentence without a full stop."""
-    limit = (
-        f"{objective.metric.upper()} within {format_duration(objective.threshold)}"
-        if objective.threshold is not None
-        else "requests answered without error"
-    )
-    if objective.attained is None or objective.status == "not_judged":
-        return f"{objective.name} ({limit}) not judged: {objective.detail}"
-    wanted = f"{objective.target * 100:g} %"
-    found = f"{percent(objective.attained)} of {objective.count:,}"
-    return f"{objective.name} {objective.status}: {found} {limit}, wanted {wanted}"
+    what = "requests without error"
+    if objective.threshold is not None:
+        what = f"{objective.metric.upper()} within {format_duration(objective.threshold)}"
+    if objective.attained is None or objective.count is None or objective.status == "not_judged":
+        return f"{objective.name} ({what}) not judged: {objective.detail}"
+    found, wanted = percent(objective.attained), f"{objective.target * 100:g} %"
+    of = f"{objective.count:,} requests"
+    if objective.threshold is None:
+        return (
+            f"{objective.name} {objective.status}: {found} of {of} without error, {wanted} wanted"
+        )
+    return f"{objective.name} {objective.status}: {what} for {found} of {of}, {wanted} wanted"
 
 
 def verdict(
@@ -144,7 +146,8 @@ def verdict(
     reasons += [f"Check {check.name} failed: {check.summary}." for check in failed]
     status: Literal["passed", "missed", "failed", "not_judged"]
     if interrupted:
-        status, headline = "not_judged", f"Interrupted {interrupted}: nothing is judged."
+        status = "not_judged"
+        headline = f"Interrupted {interrupted}: what was measured until then is shown, not judged."
     elif impossible:
         status, headline = "not_judged", _capital(impossible)
     elif broken:
