@@ -1,6 +1,7 @@
 """Every fault shows as documented, from the start and at run time."""
 
 import asyncio
+import itertools
 import json
 from typing import Any
 
@@ -10,32 +11,34 @@ import pytest
 from firsttoken.errors import ConfigError, UsageError
 from firsttoken.simulate.faults import Faults, parse
 
+NUMBERS = itertools.count()
 COMPLETION = {"max_tokens": 3, "ignore_eos": True}
 
 
-async def ttft_and_tpot(client: Any, start: int) -> tuple[float, float]:
-    """What the engine measured for one request whose prompt is like no other."""
-    before = await client.samples()
-    prompt = [start + i for i in range(1000)]
-    status, _ = await client.post("/v1/completions", prompt=prompt, max_tokens=20, ignore_eos=True)
-    assert status == 200
-    after = await client.samples()
+async def ttft_and_tpot(client: Any) -> tuple[float, float]:
+    """The least that the engine measured in three requests, as this machine may be busy."""
     names = ("time_to_first_token", "request_time_per_output_token")
-    first, later = (
-        after[f"vllm:{name}_seconds_sum"] - before[f"vllm:{name}_seconds_sum"] for name in names
-    )
+    found = []
+    for _ in range(3):
+        before = await client.samples()
+        # A prompt like no other, so that nothing of it is cached.
+        prompt = [300 + next(NUMBERS), *range(300, 1299)]
+        await client.post("/v1/completions", prompt=prompt, max_tokens=20, ignore_eos=True)
+        after = await client.samples()
+        sums = [f"vllm:{name}_seconds_sum" for name in names]
+        found.append([after[name] - before[name] for name in sums])
+    first, later = (min(values) for values in zip(*found, strict=True))
     return first, later
 
 
 def test_prompts_are_slower_by_the_factor(simulate: Any) -> None:
     async def check() -> None:
         async with simulate({"prefill_s_per_token": 20e-6}) as client:
-            plain = await ttft_and_tpot(client, 300)
+            plain = await ttft_and_tpot(client)
             await client.inject(prefill_slowdown=20)
-            slow = await ttft_and_tpot(client, 1301)
-            assert slow[0] >= 20 * 1000 * 20e-6
-            assert slow[0] > 3 * plain[0]
-            assert slow[1] < 3 * plain[1] + 0.005
+            slow = await ttft_and_tpot(client)
+            assert plain[0] < 20 * 1000 * 20e-6 / 2 < 20 * 1000 * 20e-6 <= slow[0]
+            assert slow[1] < 0.01
 
     asyncio.run(check())
 
@@ -43,9 +46,9 @@ def test_prompts_are_slower_by_the_factor(simulate: Any) -> None:
 def test_decoding_is_slower_by_the_factor(simulate: Any) -> None:
     async def check() -> None:
         async with simulate({"decode_base_s": 2e-3}, faults={"decode_slowdown": 10}) as client:
-            assert (await ttft_and_tpot(client, 300))[1] >= 0.019
+            assert (await ttft_and_tpot(client))[1] >= 0.019
             await client.inject(decode_slowdown=1)
-            assert (await ttft_and_tpot(client, 1301))[1] < 0.015
+            assert (await ttft_and_tpot(client))[1] < 0.015
 
     asyncio.run(check())
 
@@ -53,26 +56,27 @@ def test_decoding_is_slower_by_the_factor(simulate: Any) -> None:
 def test_a_stalled_engine_accepts_requests_and_says_nothing_until_it_goes_on(simulate: Any) -> None:
     async def check() -> None:
         async with simulate() as client:
-            body = {"prompt": "x", "max_tokens": 800, "ignore_eos": True}
+            body = {"prompt": "x", "max_tokens": 8000, "ignore_eos": True}
             running = asyncio.create_task(client.post("/v1/completions", **body))
             scheduler = client.deployment.engine.scheduler
             await client.until(lambda: any(one.generated for one in scheduler.running))
+            [request] = scheduler.running
             await client.inject(stalled=True)
-            said = await client.samples()
+            generated = request.generated
             waiting = asyncio.create_task(client.post("/v1/completions", prompt="y", **COMPLETION))
             await client.until(lambda: len(scheduler.waiting) == 1)
             await asyncio.sleep(0.1)
             found = await client.samples()
-            assert not running.done()
             assert not waiting.done()
-            name = "vllm:generation_tokens_total"
-            assert found[name] - said[name] == 0
+            assert request.generated == generated == found["vllm:generation_tokens_total"]
             assert found["vllm:num_requests_running"] == 1
             assert await client.text("/health") == ""
             await client.inject(stalled=False)
-            (_, long), (_, short) = await asyncio.gather(running, waiting)
-            assert long["usage"]["completion_tokens"] == 800
-            assert short["usage"]["completion_tokens"] == 3
+            _, answer = await waiting
+            assert answer["usage"]["completion_tokens"] == 3
+            await client.until(lambda: request.generated > generated)
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
 
     asyncio.run(check())
 
@@ -111,17 +115,17 @@ def test_withheld_blocks_make_the_cache_full_and_requests_wait(simulate: Any) ->
         tight = {"kv_blocks": 400, "max_model_len": 640, "decode_base_s": 5e-3}
         async with simulate(tight, faults={"kv_withheld": 0.95}) as client:
             scheduler = client.deployment.engine.scheduler
-            body = {"max_tokens": 40, "ignore_eos": True}
+            body = {"max_tokens": 100, "ignore_eos": True}
             tasks = [
                 asyncio.create_task(client.post("/v1/completions", prompt=[300 + i] * 500, **body))
-                for i in range(6)
+                for i in range(3)
             ]
             await client.until(lambda: any(one.generated > 1 for one in scheduler.running))
             found = await client.samples()
             assert found["vllm:kv_cache_usage_perc"] > 0.95
-            assert found["vllm:num_requests_waiting"] >= 4
+            assert found["vllm:num_requests_waiting"] == 2
             answers = await asyncio.gather(*tasks)
-            assert [status for status, _ in answers] == [200] * 6
+            assert [status for status, _ in answers] == [200] * 3
 
     asyncio.run(check())
 

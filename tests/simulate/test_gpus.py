@@ -103,7 +103,7 @@ def test_the_page_follows_what_is_served(simulate: Any) -> None:
             deployment.gpus.sample(deployment.engine, loop.time())
             util = values(await client.text("/dcgm/metrics"), "DCGM_FI_DEV_GPU_UTIL")
             assert util == [util[0]] * 2
-            assert 40 < util[0] <= 100
+            assert 0 < util[0] <= 100
 
     asyncio.run(check())
 

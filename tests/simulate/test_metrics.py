@@ -152,8 +152,8 @@ def test_gauges_show_who_runs_and_who_waits(simulate: Any) -> None:
         assert found["vllm:num_requests_running"] == 2
         assert found["vllm:num_requests_waiting"] == 3
         assert found["vllm:num_requests_waiting_by_reason"] == 3
-        # Two prompts that share their blocks: 62.5 of 4096, and one more for each answer.
-        assert 64 / 4096 <= found["vllm:kv_cache_usage_perc"] < 80 / 4096
+        # Two prompts that share their blocks: 62.5 of 4096, and their own for the answers.
+        assert 64 / 4096 <= found["vllm:kv_cache_usage_perc"] < 120 / 4096
 
     asyncio.run(check())
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from typing import Any
 
 from aiohttp import web
@@ -68,7 +69,7 @@ class Api:
         self._simulation = simulation
         self._engine = engine
         self._tokenizer = Tokenizer()
-        self._created = 0
+        self._created = int(time.time())
 
     def routes(self) -> list[web.RouteDef]:
         """What to add to an application."""
