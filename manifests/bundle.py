@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from firsttoken.manifests.engine import deployment
 from firsttoken.manifests.histograms import custom_buckets, with_bounds
-from firsttoken.manifests.monitoring import dashboard_maps, pod_monitor, prometheus_rule
+from firsttoken.manifests.monitoring import FLAVOURS, dashboard_maps
 from firsttoken.manifests.network import network_policy
+from firsttoken.manifests.platforms import PLATFORMS
 from firsttoken.manifests.render import plain
-from firsttoken.manifests.service import claim, disruption_budget, service
+from firsttoken.manifests.service import claim, disruption_budget
 from firsttoken.manifests.sidecar import config_digest, config_map
 from firsttoken.manifests.spec import DeploymentSpec, load
 from firsttoken.rules.slo import SloFile
@@ -58,19 +58,12 @@ def bundle(spec: DeploymentSpec, slo: SloFile | None) -> Bundle:
     if slo is not None:
         slo = with_bounds(slo, spec.engine.version)
     buckets = custom_buckets(slo) if slo else None
-    engine = [
-        config_map(spec),
-        claim(spec),
-        service(spec),
-        network_policy(spec),
-        disruption_budget(spec),
-        deployment(spec, buckets, config_digest(spec)),
-    ]
-    monitoring = [pod_monitor(spec)]
-    if slo is not None:
-        monitoring.append(prometheus_rule(spec, slo))
+    around: list[object | None] = [config_map(spec), claim(spec)]
+    if spec.profile == "prod":
+        around += [network_policy(spec), disruption_budget(spec)]
+    engine = [plain(item) for item in around if item is not None]
     return Bundle(
-        tuple(plain(item) for item in engine if item is not None),
-        tuple(monitoring),
+        (*engine, *PLATFORMS[spec.platform](spec, buckets, config_digest(spec))),
+        tuple(FLAVOURS[spec.monitoring.flavour](spec, slo)),
         tuple(dashboard_maps(spec)) if spec.monitoring.dashboards else (),
     )

@@ -5,7 +5,7 @@ from kubernetes import client as k8s
 from firsttoken.manifests.names import labels
 from firsttoken.manifests.spec import DeploymentSpec
 
-__all__ = ["COLLECTOR", "ENGINE", "METRICS_PORT", "metadata"]
+__all__ = ["COLLECTOR", "ENGINE", "METRICS_PORT", "metadata", "pod_annotations"]
 
 ENGINE = "engine"
 COLLECTOR = "collector"
@@ -27,3 +27,18 @@ def metadata(spec: DeploymentSpec, component: str, suffix: str = "") -> k8s.V1Ob
         namespace=spec.namespace,
         labels=labels(spec.name, component, image_version(image)),
     )
+
+
+def pod_annotations(spec: DeploymentSpec, config_digest: str) -> dict[str, str]:
+    """Annotations of the pods: what they were configured with and, if so chosen, where to scrape.
+
+    Only one of annotations and PodMonitor is ever made, or everything would be counted twice.
+    """
+    found = {"firsttoken.dev/collector-config": config_digest}
+    if spec.monitoring.flavour == "annotations":
+        found |= {
+            "prometheus.io/scrape": "true",
+            "prometheus.io/port": str(spec.collector.port),
+            "prometheus.io/path": "/metrics",
+        }
+    return found

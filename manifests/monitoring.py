@@ -1,5 +1,6 @@
 """What the Prometheus operator and Grafana's sidecar read: PodMonitor, rules, dashboards."""
 
+from collections.abc import Callable
 from typing import Any
 
 from firsttoken.config import format_duration
@@ -7,12 +8,21 @@ from firsttoken.dashboards import render as dashboards
 from firsttoken.manifests.metadata import COLLECTOR, METRICS_PORT, metadata
 from firsttoken.manifests.names import label_value, selector
 from firsttoken.manifests.spec import DeploymentSpec
+from firsttoken.naming import label_name
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.model import Group, Options
-from firsttoken.rules.output import prometheusrule
+from firsttoken.rules.output import prometheusrule, rule_file, to_yaml
 from firsttoken.rules.slo import SloFile
 
-__all__ = ["dashboard_maps", "groups", "job", "pod_monitor", "prometheus_rule"]
+__all__ = [
+    "FLAVOURS",
+    "dashboard_maps",
+    "groups",
+    "job",
+    "pod_monitor",
+    "prometheus_rule",
+    "scrape_job",
+]
 
 # Above what a page of vLLM 0.32, eight GPUs and the collector's own metrics needs, several times.
 SAMPLE_LIMIT = 20_000
@@ -41,7 +51,7 @@ def pod_monitor(spec: DeploymentSpec) -> dict[str, Any]:
             "bodySizeLimit": BODY_LIMIT,
             "podMetricsEndpoints": [
                 {
-                    "port": METRICS_PORT,
+                    **_port(spec),
                     "path": "/metrics",
                     "scheme": "http",
                     "interval": format_duration(spec.monitoring.interval),
@@ -54,6 +64,28 @@ def pod_monitor(spec: DeploymentSpec) -> dict[str, Any]:
     }
 
 
+def _port(spec: DeploymentSpec) -> dict[str, Any]:
+    """How the collector's port is found among a pod's."""
+    if spec.platform != "kserve-knative":
+        return {"port": METRICS_PORT}
+    # There the collector may not declare its port: its container is picked, and the port added.
+    return {
+        "relabelings": [
+            {
+                "sourceLabels": ["__meta_kubernetes_pod_container_name"],
+                "regex": COLLECTOR,
+                "action": "keep",
+            },
+            {
+                "sourceLabels": ["__meta_kubernetes_pod_ip"],
+                "targetLabel": "__address__",
+                "replacement": f"$1:{spec.collector.port}",
+                "action": "replace",
+            },
+        ]
+    }
+
+
 def groups(spec: DeploymentSpec, slo: SloFile) -> tuple[Group, ...]:
     """The rule groups of the objectives, narrowed to this deployment's series.
 
@@ -61,9 +93,18 @@ def groups(spec: DeploymentSpec, slo: SloFile) -> tuple[Group, ...]:
     ``rules.generate.rule_groups`` does.
     """
     if not slo.selector:
-        slo = slo.model_copy(update={"selector": {"job": job(spec)}})
+        slo = slo.model_copy(update={"selector": _selector(spec)})
     scrape = max(1, round(spec.monitoring.interval))
     return rule_groups(slo, options=Options(scrape, runbooks=spec.monitoring.runbooks))
+
+
+def _selector(spec: DeploymentSpec) -> dict[str, str]:
+    """Labels by which Prometheus knows this deployment's series."""
+    if spec.monitoring.flavour == "annotations":
+        # The usual job for annotated pods copies a pod's labels and has one name for all.
+        own = {label_name(name): value for name, value in selector(spec.name).items()}
+        return {"namespace": spec.namespace, **own}
+    return {"job": job(spec)}
 
 
 def prometheus_rule(spec: DeploymentSpec, slo: SloFile) -> dict[str, Any]:
@@ -75,6 +116,69 @@ def prometheus_rule(spec: DeploymentSpec, slo: SloFile) -> dict[str, Any]:
         namespace=found["namespace"],
         labels=found["labels"],
     )
+
+
+def scrape_job(spec: DeploymentSpec) -> dict[str, Any]:
+    """A job for ``scrape_configs`` of a Prometheus that finds pods by itself."""
+    pod_label = f"__meta_kubernetes_pod_label_{label_name(next(iter(selector(spec.name))))}"
+    return {
+        "job_name": job(spec),
+        "scrape_interval": format_duration(spec.monitoring.interval),
+        "scrape_timeout": format_duration(spec.monitoring.scrape_timeout),
+        "sample_limit": SAMPLE_LIMIT,
+        "label_limit": LABEL_LIMIT,
+        "label_value_length_limit": LABEL_LENGTH_LIMIT,
+        "body_size_limit": BODY_LIMIT,
+        "kubernetes_sd_configs": [{"role": "pod", "namespaces": {"names": [spec.namespace]}}],
+        "relabel_configs": [
+            {"source_labels": [pod_label], "regex": spec.name, "action": "keep"},
+            {
+                "source_labels": ["__meta_kubernetes_pod_container_name"],
+                "regex": COLLECTOR,
+                "action": "keep",
+            },
+            {
+                "source_labels": ["__meta_kubernetes_pod_ip"],
+                "target_label": "__address__",
+                "replacement": f"$1:{spec.collector.port}",
+            },
+            {"source_labels": ["__meta_kubernetes_namespace"], "target_label": "namespace"},
+            {"source_labels": ["__meta_kubernetes_pod_name"], "target_label": "pod"},
+        ],
+    }
+
+
+def _files(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[str, Any]]:
+    """A ConfigMap with what a Prometheus without operator reads as files."""
+    files: dict[str, str] = {}
+    if spec.monitoring.flavour == "prometheus":
+        files["scrape.yaml"] = to_yaml({"scrape_configs": [scrape_job(spec)]})
+    if slo is not None:
+        files["rules.yaml"] = rule_file(groups(spec, slo))
+    if not files:
+        return []
+    found = _found_by_prometheus(spec)
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": found | {"name": f"{spec.name}-prometheus"},
+            "data": files,
+        }
+    ]
+
+
+def _operator(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[str, Any]]:
+    rules = [] if slo is None else [prometheus_rule(spec, slo)]
+    return [pod_monitor(spec), *rules]
+
+
+FLAVOURS: dict[str, Callable[[DeploymentSpec, SloFile | None], list[dict[str, Any]]]] = {
+    "operator": _operator,
+    "annotations": _files,
+    "prometheus": _files,
+}
+"""What Prometheus reads, by ``monitoring.flavour``."""
 
 
 def dashboard_maps(spec: DeploymentSpec) -> list[dict[str, Any]]:

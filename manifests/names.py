@@ -52,14 +52,19 @@ def label_value(text: str) -> str:
 
 
 def selector(name: str) -> dict[str, str]:
-    """What a Deployment and its Services select: never a version, which would change."""
-    return {"app.kubernetes.io/name": "vllm", "app.kubernetes.io/instance": name}
+    """What everything selects that means a deployment's pods.
+
+    A label of our own, because KServe and KubeRay set ``app.kubernetes.io`` labels themselves.
+    """
+    return {"firsttoken.dev/deployment": name}
 
 
 def labels(name: str, component: str, version: str) -> dict[str, str]:
     """The labels that every object carries."""
     return {
         **selector(name),
+        "app.kubernetes.io/name": "vllm",
+        "app.kubernetes.io/instance": name,
         "app.kubernetes.io/component": component,
         "app.kubernetes.io/part-of": "firsttoken",
         "app.kubernetes.io/managed-by": "firsttoken",

@@ -12,6 +12,8 @@ __all__ = ["network_policy"]
 
 HTTPS_PORT = 443
 DNS_PORT = 53
+QUEUE_PROXY_PORTS = (8012, 8013, 8112, 9090, 9091)
+RAY_DASHBOARD = 8265
 
 
 def network_policy(spec: DeploymentSpec) -> k8s.V1NetworkPolicy:
@@ -29,8 +31,9 @@ def network_policy(spec: DeploymentSpec) -> k8s.V1NetworkPolicy:
             pod_selector=k8s.V1LabelSelector(match_labels=selector(spec.name)),
             policy_types=["Ingress", "Egress"],
             ingress=[
-                _from(anywhere, spec.engine.port),
+                _from(anywhere, *_served_ports(spec)),
                 _from(_namespace(spec.monitoring.namespace), spec.collector.port),
+                *_ray_ingress(spec),
             ],
             egress=_egress(spec),
         ),
@@ -41,8 +44,12 @@ def _egress(spec: DeploymentSpec) -> list[k8s.V1NetworkPolicyEgressRule]:
     found = [
         # To anywhere: a node's own DNS cache is no pod that a selector could name.
         k8s.V1NetworkPolicyEgressRule(ports=[_port(DNS_PORT, "UDP"), _port(DNS_PORT)]),
-        k8s.V1NetworkPolicyEgressRule(ports=[_port(HTTPS_PORT)]),
+        k8s.V1NetworkPolicyEgressRule(
+            ports=[_port(port) for port in (HTTPS_PORT, *spec.engine.egress_ports)]
+        ),
     ]
+    if spec.platform == "ray-service":
+        found.append(k8s.V1NetworkPolicyEgressRule(to=[_own_pods(spec)]))
     if spec.collector.gpu_exporter:
         address = urlsplit(spec.collector.gpu_exporter)
         port = address.port or (HTTPS_PORT if address.scheme == "https" else 80)
@@ -51,14 +58,38 @@ def _egress(spec: DeploymentSpec) -> list[k8s.V1NetworkPolicyEgressRule]:
     return found
 
 
+def _served_ports(spec: DeploymentSpec) -> tuple[int, ...]:
+    """Where requests arrive: Knative puts its proxy before the engine, and scales by its page."""
+    return QUEUE_PROXY_PORTS if spec.platform == "kserve-knative" else (spec.engine.port,)
+
+
+def _ray_ingress(spec: DeploymentSpec) -> list[k8s.V1NetworkPolicyIngressRule]:
+    """Ray's nodes among themselves on any port, and its operator on the head's dashboard."""
+    if spec.platform != "ray-service":
+        return []
+    operator = k8s.V1NetworkPolicyPeer(
+        namespace_selector=k8s.V1LabelSelector(),
+        pod_selector=k8s.V1LabelSelector(
+            match_labels={"app.kubernetes.io/name": "kuberay-operator"}
+        ),
+    )
+    return [k8s.V1NetworkPolicyIngressRule(_from=[_own_pods(spec)]), _from(operator, RAY_DASHBOARD)]
+
+
+def _own_pods(spec: DeploymentSpec) -> k8s.V1NetworkPolicyPeer:
+    return k8s.V1NetworkPolicyPeer(
+        pod_selector=k8s.V1LabelSelector(match_labels=selector(spec.name))
+    )
+
+
 def _namespace(name: str) -> k8s.V1NetworkPolicyPeer:
     return k8s.V1NetworkPolicyPeer(
         namespace_selector=k8s.V1LabelSelector(match_labels={"kubernetes.io/metadata.name": name})
     )
 
 
-def _from(peer: k8s.V1NetworkPolicyPeer, port: int) -> k8s.V1NetworkPolicyIngressRule:
-    return k8s.V1NetworkPolicyIngressRule(_from=[peer], ports=[_port(port)])
+def _from(peer: k8s.V1NetworkPolicyPeer, *ports: int) -> k8s.V1NetworkPolicyIngressRule:
+    return k8s.V1NetworkPolicyIngressRule(_from=[peer], ports=[_port(port) for port in ports])
 
 
 def _port(port: int, protocol: str = "TCP") -> k8s.V1NetworkPolicyPort:

@@ -7,7 +7,7 @@ from kubernetes import client as k8s
 
 from firsttoken.config import format_duration
 from firsttoken.manifests.metadata import COLLECTOR, metadata
-from firsttoken.manifests.spec import DeploymentSpec
+from firsttoken.manifests.spec import RAY_METRICS_PORT, DeploymentSpec
 
 __all__ = ["collector_config", "config_digest", "config_map", "config_volume", "sidecar"]
 
@@ -18,13 +18,7 @@ CONFIG_SUFFIX = "-collector"
 
 def collector_config(spec: DeploymentSpec) -> dict[str, object]:
     """The collector's configuration: the engine in this pod and, if given, the GPU exporter."""
-    sources: list[dict[str, object]] = [
-        {
-            "name": "vllm",
-            "url": f"http://127.0.0.1:{spec.engine.port}/metrics",
-            "profile": "vllm",
-        }
-    ]
+    sources: list[dict[str, object]] = [_engine_source(spec)]
     if spec.collector.gpu_exporter:
         profile = {"nvidia": "dcgm", "amd": "amd", "intel": "intel"}
         source: dict[str, object] = {"name": "gpu", "url": spec.collector.gpu_exporter}
@@ -38,6 +32,14 @@ def collector_config(spec: DeploymentSpec) -> dict[str, object]:
         "timeout": format_duration(spec.monitoring.scrape_timeout * 0.8),
         "sources": sources,
     }
+
+
+def _engine_source(spec: DeploymentSpec) -> dict[str, object]:
+    if spec.platform == "ray-service":
+        # The page holds Ray's own metrics too; the collector sees which profile it needs.
+        return {"name": "ray", "url": f"http://127.0.0.1:{RAY_METRICS_PORT}/metrics"}
+    url = f"http://127.0.0.1:{spec.engine.port}/metrics"
+    return {"name": "vllm", "url": url, "profile": "vllm"}
 
 
 def _config_text(spec: DeploymentSpec) -> str:

@@ -2,6 +2,7 @@
 
 import re
 from decimal import Decimal
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +17,7 @@ from firsttoken.manifests.flags import (
     parse_release,
 )
 from firsttoken.manifests.names import check_dns_label, check_quantity
+from firsttoken.manifests.sources import Location, parse
 
 __all__ = [
     "PRE_STOP_S",
@@ -29,6 +31,7 @@ __all__ = [
 
 Name = Annotated[str, AfterValidator(check_dns_label)]
 Quantity = Annotated[str, AfterValidator(check_quantity)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 
 RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/xe"}
 
@@ -48,6 +51,11 @@ def _argument(text: str) -> str:
     return text
 
 
+def _place(text: str) -> str:
+    parse(_argument(text))
+    return text
+
+
 Image = Annotated[str, AfterValidator(_pinned)]
 VariableName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -63,6 +71,11 @@ ENGINE_VARIABLES = (
     "VLLM_CACHE_ROOT",
 )
 """What the engine's container gets anyway."""
+
+
+Platform = Literal[
+    "deployment", "kserve-standard", "kserve-knative", "llm-inference-service", "ray-service"
+]
 
 
 class Accelerator(Model):
@@ -85,7 +98,7 @@ class Engine(Model):
     image: Image = "vllm/vllm-openai:v0.32.0"
     release: str = ""
     """vLLM's version such as 0.32, where the image's tag does not begin with it."""
-    port: int = Field(default=8000, ge=1, le=65535)
+    port: Port = 8000
     arguments: tuple[str, ...] = ()
     environment: dict[VariableName, str] = Field(default_factory=dict)
     cpu: Quantity = "4"
@@ -95,8 +108,13 @@ class Engine(Model):
     """Local disk of the pod; without a cache volume the model's files must fit into it."""
     load_timeout: Duration = 1800.0
     shutdown_timeout: Duration = 60.0
+    egress_ports: tuple[Port, ...] = ()
+    """Ports that the engine may reach beside DNS and HTTPS, of an object store for instance."""
     hugging_face_secret: Name | None = None
     """A Secret whose key ``token`` is the hub's token; the token itself never stands here."""
+    storage_secret: Name | None = None
+    """A Secret whose keys are the object store's variables, such as AWS_ACCESS_KEY_ID."""
+    service_account: Name | None = None
 
     @field_validator("environment")
     @classmethod
@@ -137,7 +155,7 @@ class Collector(Model):
     """The sidecar; ``gpu_exporter`` is the URL of the node's GPU exporter, None to leave it out."""
 
     image: Image
-    port: int = Field(default=9464, ge=1, le=65535)
+    port: Port = 9464
     gpu_exporter: str | None = None
     cpu: Quantity = "50m"
     memory: Quantity = "128Mi"
@@ -145,6 +163,9 @@ class Collector(Model):
 
 class Monitoring(Model):
     """How Prometheus and Grafana find what is made."""
+
+    flavour: Literal["operator", "annotations", "prometheus"] = "operator"
+    """The Prometheus operator's objects; annotations; or files for a Prometheus' own folder."""
 
     labels: dict[str, str] = Field(default={"release": "kube-prometheus-stack"})
     interval: Duration = 15.0
@@ -174,9 +195,13 @@ class DeploymentSpec(Model):
 
     version: Literal["firsttoken/v1"]
     name: Name
+    platform: Platform = "deployment"
+    """What runs the engine: Kubernetes itself, KServe in one of its forms, or KubeRay."""
+    profile: Literal["prod", "dev"] = "prod"
+    """``dev`` leaves out what a cluster on a laptop has no use for: budget, network policy."""
     namespace: Name = "default"
-    model: ModelName
-    """What vLLM serves: a hub id, or a path inside the container."""
+    model: Annotated[str, AfterValidator(_place)]
+    """A hub id, a path inside the container, or hf://, pvc://, oci:// or s3:// and a place."""
     served_model_name: ModelName | None = None
     replicas: int = Field(default=1, ge=0)
     collector: Collector
@@ -190,14 +215,59 @@ class DeploymentSpec(Model):
 
     @model_validator(mode="after")
     def _distinct_ports(self) -> "DeploymentSpec":
-        if self.engine.port == self.collector.port:
-            raise ValueError(f"engine.port and collector.port are both {self.engine.port}")
+        ports = {"engine.port": self.engine.port, "collector.port": self.collector.port}
+        if self.platform == "ray-service":
+            ports["Ray's metrics port"] = RAY_METRICS_PORT
+        for (first, port), (second, other) in combinations(ports.items(), 2):
+            if port == other:
+                raise ValueError(f"{first} and {second} are both {port}")
         return self
+
+    @model_validator(mode="after")
+    def _model_has_a_name_and_a_place(self) -> "DeploymentSpec":
+        if self.location.source not in ("hub", "path") and self.served_model_name is None:
+            raise ValueError(f"served_model_name: required with a model at {self.location.uri}")
+        if self.location.source == "oci":
+            _pinned(self.location.rest)
+        return self
+
+    @model_validator(mode="after")
+    def _template_fits(self) -> "DeploymentSpec":
+        if self.platform != "llm-inference-service":
+            return self
+        if self.location.source == "path":
+            raise ValueError(f"model: {self.platform} needs an address, not a path")
+        if self.engine.port != LLM_PORT:
+            raise ValueError(f"engine.port: {self.platform} serves on {LLM_PORT} and no other")
+        if self.cache:
+            raise ValueError(f"cache: {self.platform} keeps the model's files itself")
+        return self
+
+    @model_validator(mode="after")
+    def _hosts_fit(self) -> "DeploymentSpec":
+        # KServe makes a host of these, and one part of a host has at most 63 characters.
+        length = len(f"{self.name}-predictor-{self.namespace}")
+        if self.platform.startswith("kserve") and length > 63:
+            raise ValueError(
+                f"name: with -predictor- and the namespace {length} characters,"
+                f" {self.platform} allows 63"
+            )
+        return self
+
+    @property
+    def location(self) -> Location:
+        """Where the model's files are."""
+        return parse(self.model)
+
+    @property
+    def mounts_model(self) -> bool:
+        """Whether the pod itself mounts the model's files."""
+        return self.platform in ("deployment", "ray-service") and self.location.volume is not None
 
     @property
     def model_name(self) -> str:
         """The name under which clients ask for the model."""
-        return self.served_model_name or self.model
+        return self.served_model_name or self.location.rest
 
     @property
     def grace_period(self) -> int:
@@ -205,6 +275,10 @@ class DeploymentSpec(Model):
         return PRE_STOP_S + int(Decimal(str(self.engine.shutdown_timeout))) + 10
 
 
+LLM_PORT = 8000
+"""The port of KServe's template for language models."""
+RAY_METRICS_PORT = 8080
+"""Where each node of a Ray cluster serves its metrics."""
 PRE_STOP_S = 10
 """Seconds in which endpoints learn that a pod goes, before the engine is told."""
 
