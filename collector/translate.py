@@ -10,7 +10,7 @@ from firsttoken.collector.page import Family, Kind, Labels, Role, Series, Shape
 from firsttoken.exporters.profile import Profile, Translation
 from firsttoken.naming import unit_suffix
 
-__all__ = ["Contribution", "Fate", "Member", "Offer", "Translator"]
+__all__ = ["BOUND", "Contribution", "Fate", "Member", "Offer", "Translator"]
 
 BOUND = {Role.BUCKET: "le", Role.VALUE: "quantile"}
 

@@ -21,11 +21,13 @@ from firsttoken.manifests.sources import Location, parse
 
 __all__ = [
     "PRE_STOP_S",
+    "RAY_METRICS_PORT",
     "Accelerator",
     "Collector",
     "DeploymentSpec",
     "Engine",
     "Monitoring",
+    "Platform",
     "load",
 ]
 
