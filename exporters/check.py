@@ -4,13 +4,14 @@ The series are translated one by one as the collector does it, so that what cann
 afterwards is seen here.
 """
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from firsttoken.exporters.page import Family
+from firsttoken.exporters.page import Family, Sample
 from firsttoken.exporters.table import Line, Profile
 from firsttoken.exporters.translation import Translation, combine
 
@@ -80,7 +81,7 @@ def check(profile: Profile, families: Iterable[Family]) -> Report:
     """What ``profile`` makes of a page."""
     page = tuple(families)
     names = frozenset(family.name for family in page)
-    findings = tuple(_finding(profile, family, names) for family in page)
+    findings = tuple(found for family in page for found in _findings(profile, family, names))
     lines = [finding.line for finding in findings if finding.line]
     since, upto = _versions(profile, lines, names)
     seen: Counter[tuple[str, frozenset[tuple[str, str]]]] = Counter()
@@ -98,12 +99,33 @@ def check(profile: Profile, families: Iterable[Family]) -> Report:
     )
 
 
-def _finding(profile: Profile, family: Family, names: frozenset[str]) -> Finding:
-    translation = profile.translation(family.name, family.kind, names)
-    line = profile.line(family.name, family.kind, names)
-    if translation is None or line is None:
-        return _without_name(profile, family)
-    served, dropped = _translated(translation, family)
+def _findings(profile: Profile, family: Family, names: frozenset[str]) -> Iterator[Finding]:
+    """One finding, or one for each line that reads some of the family's series."""
+    lines = profile.read_by(family.name, family.kind, names)
+    translations = profile.translations(family.name, family.kind, names)
+    if not lines:
+        yield _without_name(profile, family)
+        return
+    left = len(family.samples)
+    for line, translation in zip(lines, translations, strict=True):
+        finding = _named(family, line, translation)
+        left -= finding.read
+        yield finding
+    if left:
+        why = "the profile leaves these series out"
+        yield Finding(family.name, family.kind, Status.UNNAMED, None, why, left, left)
+
+
+def _named(family: Family, line: Line, translation: Translation) -> Finding:
+    served = []
+    read = 0
+    for sample in family.samples:
+        attributes = translation.labels(sample.labels)
+        if attributes is None:
+            continue
+        read += 1
+        if sample.suffix != "_created" and not translation.drops(sample.value):
+            served.append(_translated(translation, sample, attributes))
     series = _combined(translation, served)
     return Finding(
         family=family.name,
@@ -111,8 +133,8 @@ def _finding(profile: Profile, family: Family, names: frozenset[str]) -> Finding
         status=Status.NAMED,
         line=line,
         why=line.note,
-        read=len(family.samples),
-        dropped=dropped,
+        read=read,
+        dropped=read - len(served),
         merged=len(served) - len(series),
         series=series,
     )
@@ -133,30 +155,22 @@ def _without_name(profile: Profile, family: Family) -> Finding:
     return Finding(family.name, family.kind, status, line, why, len(family.samples))
 
 
-def _translated(translation: Translation, family: Family) -> tuple[list[Series], int]:
-    served = []
-    dropped = 0
-    for sample in family.samples:
-        attributes = translation.labels(sample.labels)
-        created = sample.suffix == "_created"
-        if attributes is None or created or translation.drops(sample.value):
-            dropped += 1
-            continue
-        suffix = "" if sample.suffix == "_total" else sample.suffix
-        counts = suffix in ("_bucket", "_count")
-        scaled = sample.value if counts else _scaled(sample.value, translation.scale)
-        if "le" in attributes and translation.scale is not None:
-            bound = _scaled(float(attributes["le"]), translation.scale)
-            attributes = {**attributes, "le": "+Inf" if bound == float("inf") else repr(bound)}
-        served.append(Series(f"{translation.metric.prometheus}{suffix}", attributes, scaled))
-    return served, dropped
+def _translated(translation: Translation, sample: Sample, attributes: Mapping[str, str]) -> Series:
+    suffix = "" if sample.suffix == "_total" else sample.suffix
+    if translation.scale is None or suffix == "_count":
+        value = sample.value
+    elif suffix == "_bucket":
+        bound = _scaled(float(sample.labels["le"]), translation.scale)
+        attributes = {**attributes, "le": "+Inf" if math.isinf(bound) else repr(bound)}
+        value = sample.value
+    else:
+        value = _scaled(sample.value, translation.scale)
+    return Series(f"{translation.metric.prometheus}{suffix}", attributes, value)
 
 
-def _scaled(value: float, scale: Decimal | None) -> float:
+def _scaled(value: float, scale: Decimal) -> float:
     """The value times the scale, without the digits that binary fractions would add."""
-    if scale is None or value != value or value in (float("inf"), float("-inf")):
-        return value
-    return float(Decimal(repr(value)) * scale)
+    return float(Decimal(repr(value)) * scale) if math.isfinite(value) else value
 
 
 def _combined(translation: Translation, served: list[Series]) -> tuple[Series, ...]:

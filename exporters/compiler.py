@@ -81,12 +81,16 @@ def _line(file: ProfileFile, line: MetricLine, number: int) -> Line:
         scale=_scale(line, metric),
         merge="first" if line.scope == "device" and line.merge == "refuse" else line.merge,
         rules=LabelRules(
-            defaults={name: value for name, value in defaults.items() if name in has and value},
+            defaults={
+                **{name: value for name, value in defaults.items() if name in has and value},
+                **line.default,
+            },
             # The line's own labels come first, so that they win over the file's.
             rename={
                 **line.labels,
                 **{k: v for k, v in file.labels.items() if k not in line.labels},
             },
+            fallback={name: labels for name, labels in file.fallback.items() if name in has},
             translate=file.translate,
             add={**shared, **line.add},
             where={label: re.compile(rx) for label, rx in line.where.items()},
@@ -139,6 +143,7 @@ def _included(file: ProfileFile, profile: Profile) -> list[Line]:
         rules = LabelRules(
             defaults=line.rules.defaults,
             rename=rename,
+            fallback={**line.rules.fallback, **file.fallback},
             translate={**line.rules.translate, **file.translate},
             add=line.rules.add,
             where=line.rules.where,
@@ -153,7 +158,8 @@ def _included(file: ProfileFile, profile: Profile) -> list[Line]:
 def _missing_attributes(lines: list[Line]) -> Iterator[tuple[int, str]]:
     """Lines whose series would lack an attribute that the conventions require."""
     for line in lines:
-        given = {*line.rules.defaults, *line.rules.add, *line.rules.rename.values()}
+        rules = line.rules
+        given = {*rules.defaults, *rules.add, *rules.fallback, *rules.rename.values()}
         for attribute in line.metric.attributes:
             if attribute.requirement is Requirement.REQUIRED and attribute.name not in given:
                 yield line.number, f"{line.metric.name} needs {attribute.name}: add it or a label"
@@ -162,17 +168,20 @@ def _missing_attributes(lines: list[Line]) -> Iterator[tuple[int, str]]:
 def _doubled(name: str, lines: tuple[Line, ...]) -> Iterator[tuple[int, str]]:
     """Pairs of lines that could give the same series, or that read the same family.
 
-    ``lines`` of the profile ``name`` itself come first, before those that it includes.
+    ``lines`` of the profile ``name`` itself come first, before those that it includes.  Lines that
+    read different series of one family are no pair.
     """
-    readers: dict[tuple[str, str], Line] = {}
+    readers: dict[tuple[str, str], list[Line]] = {}
     writers: dict[tuple[str, frozenset[tuple[str, str]]], list[Line]] = {}
     for line in lines:
         keys = sorted((family, kind) for family in line.names for kind in line.kinds)
-        reader = next((r for k in keys if (r := readers.setdefault(k, line)) is not line), None)
-        if reader is not None:
-            yield reader.number, f"{reader.source} is read by {_place(name, line)} too"
-        others = writers.setdefault((line.metric.name, frozenset(line.rules.add.items())), [])
-        for other in others:
+        others = [r for k in keys for r in readers.get(k, ()) if not _apart(r.rules, line.rules)]
+        if others:
+            yield others[0].number, f"{others[0].source} is read by {_place(name, line)} too"
+        for k in keys:
+            readers.setdefault(k, []).append(line)
+        same = writers.setdefault((line.metric.name, frozenset(line.rules.add.items())), [])
+        for other in same:
             if not (line.superseded_by & other.names or other.superseded_by & line.names):
                 yield (
                     other.number,
@@ -180,7 +189,17 @@ def _doubled(name: str, lines: tuple[Line, ...]) -> Iterator[tuple[int, str]]:
                     f"{line.metric.name}: say which is superseded_by the other, or add an "
                     "attribute that tells them apart",
                 )
-        others.append(line)
+        same.append(line)
+
+
+def _apart(one: LabelRules, other: LabelRules) -> bool:
+    """Whether no series can match both, seen from lists of values such as ``a|b``."""
+    for label in one.where.keys() & other.where.keys():
+        listed = [rules.where[label].pattern.split("|") for rules in (one, other)]
+        plain = all(value == re.escape(value) for values in listed for value in values)
+        if plain and not set(listed[0]) & set(listed[1]):
+            return True
+    return False
 
 
 def _place(name: str, line: Line) -> str:

@@ -88,7 +88,7 @@ def _series(profile: Profile, line: Line, page: frozenset[str]) -> str | None:
     if not page:
         return None if line.superseded_by or line.until else line.source
     for family in sorted(page):
-        if any(profile.line(family, kind, page) is line for kind in line.kinds):
+        if any(line in profile.read_by(family, kind, page) for kind in line.kinds):
             counted = line.source.endswith("_total") and not family.endswith("_total")
             return f"{family}_total" if counted else family
     return None

@@ -62,13 +62,14 @@ class Instance(Model):
     """A part of a device, such as a MIG slice, that reports under a label of its own.
 
     A series with the label has ``hw.id`` of its device, ``suffix`` and the label's value, and the
-    device's as ``hw.parent``.  Of a ``scope: device`` line, whose values repeat on each part, one
-    series is kept, without the labels in ``drop``.
+    device's as ``hw.parent``; where a label matches its expression in ``unless`` the series is of
+    the whole device.  Of a ``scope: device`` line, whose values repeat on each part, one series is
+    kept, without the labels in ``drop``.
     """
 
     label: str
     suffix: str
-    unless: Regex = ""
+    unless: dict[str, Regex] = Field(default_factory=dict)
     drop: tuple[str, ...] = ()
 
 
@@ -80,6 +81,7 @@ class MetricLine(Model):
     type: Kind | None = None
     unit: str | None = None
     add: dict[AttributeName, str] = Field(default_factory=dict)
+    default: dict[AttributeName, str] = Field(default_factory=dict)
     labels: dict[str, AttributeName | None] = Field(default_factory=dict)
     where: dict[str, Regex] = Field(default_factory=dict)
     scope: Literal["instance", "device"] = "instance"
@@ -116,7 +118,7 @@ class MetricLine(Model):
             except UnitError as exc:
                 raise ValueError(f"{self.to}: {exc}") from None
         known = {attribute.name for attribute in (*metric.attributes, *attributes.PLACE)}
-        named = (*self.add, *(name for name in self.labels.values() if name))
+        named = (*self.add, *self.default, *(name for name in self.labels.values() if name))
         for name in named:
             if name not in known:
                 raise ValueError(f"{self.to} has no attribute {name}")
@@ -142,6 +144,7 @@ class ProfileFile(Model):
     prefixes: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     ignore_case: bool = False
     labels: dict[str, AttributeName | None] = Field(default_factory=dict)
+    fallback: dict[AttributeName, tuple[str, ...]] = Field(default_factory=dict)
     add: dict[AttributeName, str] = Field(default_factory=dict)
     translate: dict[str, dict[str, str]] = Field(default_factory=dict)
     values: Values = Field(default_factory=Values)

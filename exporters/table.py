@@ -93,26 +93,28 @@ class Profile:
         named = {current(name): value for name, value in attributes.items()}
         return replace(self, attributes={**self.attributes, **named})
 
-    def line(self, family: str, kind: str, page: frozenset[str]) -> Line | None:
-        """The line that a family of a page is read by, or None.
+    def read_by(self, family: str, kind: str, page: frozenset[str]) -> tuple[Line, ...]:
+        """The lines that a family of a page is read by; each reads other series of it.
 
         ``page`` holds the names of all families of the page: a line rests while a family that says
         the same better is there, so that old and new names side by side never double.
         """
-        for line in self._index.get(self.key(family), ()):
-            if kind in line.kinds and not line.superseded_by & _keys(self, page):
-                return line
-        return None
+        return tuple(
+            line
+            for line in self._index.get(self.key(family), ())
+            if kind in line.kinds and not line.superseded_by & _keys(self, page)
+        )
 
-    def translation(self, family: str, kind: str, page: frozenset[str]) -> Translation | None:
-        """What a family becomes; None if nothing in the catalogue means the same.
+    def translations(self, family: str, kind: str, page: frozenset[str]) -> tuple[Translation, ...]:
+        """What a family becomes; empty if nothing in the catalogue means the same.
 
         ``family`` is the name as on the page, with or without a counter's ``_total``; ``kind`` its
-        type there: counter, gauge, histogram, summary, or unknown.
+        type there: counter, gauge, histogram, summary, or unknown.  Of several translations each
+        is for other series; ``Translation.labels`` says for which.
         """
-        line = self.line(family, kind, page)
-        if line is None:
-            return None
+        return tuple(self._translation(line) for line in self.read_by(family, kind, page))
+
+    def _translation(self, line: Line) -> Translation:
         has = {attribute.name for attribute in line.metric.attributes}
         own = {name: value for name, value in self.attributes.items() if name in has}
         rules = replace(line.rules, defaults={**line.rules.defaults, **own}) if own else line.rules
@@ -122,7 +124,7 @@ class Profile:
         """Whether a family is not read because the page has one that says the same better."""
         lines = self._index.get(self.key(family), ())
         known = any(kind in line.kinds for line in lines)
-        return known and self.line(family, kind, page) is None
+        return known and not self.read_by(family, kind, page)
 
     def why_unnamed(self, family: str) -> str | None:
         """Why a family that the source is known to have has no name in the catalogue, or None."""

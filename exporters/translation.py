@@ -29,8 +29,10 @@ class LabelRules:
     rename: Mapping[str, str | None] = field(default_factory=dict)
     """Label -> attribute; None drops the label.  Of two labels for one attribute the first with a
     value counts."""
+    fallback: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Attribute -> labels; the first with a value gives it where no label of its own does."""
     translate: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """Label -> value -> another value."""
+    """Label -> value -> another value, or an empty one for a value that says nothing."""
     add: Mapping[str, str] = field(default_factory=dict)
     """Attribute -> value, whatever the source says."""
     where: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
@@ -48,9 +50,13 @@ class LabelRules:
             labels = {k: v for k, v in labels.items() if k not in self.instance.drop}
         found: dict[str, str] = {}
         for label, attribute in self.rename.items():
-            value = labels.get(label, "")
+            value = self._value(labels, label)
             if value and attribute is not None and attribute not in found:
-                found[attribute] = self.translate.get(label, {}).get(value, value)
+                found[attribute] = value
+        for attribute, others in self.fallback.items():
+            value = next((v for v in (self._value(labels, label) for label in others) if v), "")
+            if value and attribute not in found:
+                found[attribute] = value
         taken = {label_name(name) for name in (*self.defaults, *found, *self.add)}
         for label, value in labels.items():
             # An empty label is no label; a name that a convention owns is not the source's to use.
@@ -62,13 +68,18 @@ class LabelRules:
             out[_ID] = f"{out[_ID]}{self.instance.suffix}{part}"
         return out
 
+    def _value(self, labels: Mapping[str, str], label: str) -> str:
+        value = labels.get(label, "")
+        return self.translate.get(label, {}).get(value, value)
+
     def _part(self, labels: Mapping[str, str]) -> str:
         """The instance's own name, or an empty string for a whole device."""
         if self.instance is None:
             return ""
-        part = labels.get(self.instance.label, "")
-        whole = self.instance.unless and re.fullmatch(self.instance.unless, part)
-        return "" if whole else part
+        whole = any(
+            re.fullmatch(rx, labels.get(label, "")) for label, rx in self.instance.unless.items()
+        )
+        return "" if whole else labels.get(self.instance.label, "")
 
 
 @dataclass(frozen=True, slots=True)

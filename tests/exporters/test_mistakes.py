@@ -132,13 +132,40 @@ def test_a_profile_may_include_another_and_say_a_line_otherwise(tmp_path: Path) 
     ours = profile.load(file)
     page = frozenset({"vllm:num_requests_waiting", "our_waiting", "vllm:num_preemptions"})
 
-    found = {name: ours.translation(name, "gauge", page) for name in page}
-    waiting, own = found["vllm:num_requests_waiting"], found["our_waiting"]
-    assert waiting is not None
-    assert own is not None
-    assert waiting.metric.name == "gen_ai.server.context.length"
-    assert own.metric.name == "gen_ai.server.requests.waiting"
-    assert ours.translation("vllm:num_preemptions", "counter", page) is not None
+    def means(name: str, kind: str) -> list[str]:
+        return [found.metric.name for found in ours.translations(name, kind, page)]
+
+    assert means("vllm:num_requests_waiting", "gauge") == ["gen_ai.server.context.length"]
+    assert means("our_waiting", "gauge") == ["gen_ai.server.requests.waiting"]
+    assert means("vllm:num_preemptions", "counter") == ["gen_ai.server.preemptions"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "apart"),
+    [
+        ("waiting", "scheduled", True),
+        ("a|b", "c|d", True),
+        ("a|b", "b|c", False),
+        ("a.*", "b.*", False),
+    ],
+)
+def test_two_lines_may_read_one_family_if_they_read_other_series_of_it(
+    tmp_path: Path, first: str, second: str, apart: bool
+) -> None:
+    file = tmp_path / "ours.yaml"
+    file.write_text(
+        HEAD
+        + f"  - {{from: a, to: gen_ai.server.requests.waiting, where: {{t: '{first}'}}}}\n"
+        + f"  - {{from: a, to: gen_ai.server.requests.running, where: {{t: '{second}'}}}}\n"
+    )
+    if not apart:
+        with pytest.raises(ConfigError, match="line 5: a is read by line 6 too"):
+            profile.load(file)
+        return
+    both = profile.load(file).translations("a", "gauge", frozenset({"a"}))
+
+    assert [t.metric.name.rpartition(".")[2] for t in both] == ["waiting", "running"]
+    assert both[0].labels({"t": "scheduled"}) is None
 
 
 def test_a_name_that_is_not_known_lists_those_that_are() -> None:

@@ -246,7 +246,7 @@ def test_what_a_series_must_match_is_matched_whole() -> None:
 def test_a_whole_device_is_no_instance() -> None:
     rules = LabelRules(
         rename={"id": "hw.id", "part": "hw.gpu.partition.id"},
-        instance=Instance(label="part", suffix="/p", unless="0"),
+        instance=Instance(label="part", suffix="/p", unless={"part": "0"}),
     )
 
     whole, half = rules.apply({"id": "a", "part": "0"}), rules.apply({"id": "a", "part": "1"})
