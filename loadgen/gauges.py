@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from firsttoken.loadgen.judge import wilson
 from firsttoken.loadgen.records import Generator
 from firsttoken.loadgen.summary import percentile
 
-__all__ = ["Gauges"]
+__all__ = ["Gauges", "at_least"]
 
 TICK_S = 0.01
 
@@ -61,7 +62,21 @@ class Gauges:
             lag_max=_rounded(lags, 1.0),
             late_wakeups=_rounded(late, 0.99),
             held_back=self._held_back,
+            lag_p99_low=round(at_least(lags, 0.99), 6),
         )
+
+
+def at_least(ordered: Sequence[float], share: float) -> float:
+    """What a percentile is at least, with 97.5 % confidence; 0 where so few values say nothing.
+
+    It is the highest value that is exceeded or reached by so many that the lower end of Wilson's
+    interval for their share is above what the percentile leaves over.
+    """
+    count = len(ordered)
+    for above in range(1, count + 1):
+        if wilson(above, count)[0] > 1 - share:
+            return ordered[count - above]
+    return 0.0
 
 
 def _rounded(ordered: list[float], share: float) -> float:

@@ -86,7 +86,8 @@ class Record:
 class Generator:
     """How the load generator itself fared in the measured window; times in seconds.
 
-    ``lag`` is how late a due request was taken up, before any connecting; ``late_wakeups`` is the
+    ``lag`` is how late a due request was taken up, before any connecting; ``lag_p99_low`` is what
+    its 99th percentile is at least, with 97.5 % confidence; ``late_wakeups`` is the
     99th percentile of the event loop's own lateness; ``held_back`` counts requests that had to
     wait for ``max_in_flight``; ``cpu_share`` is CPU time over time, of one core.
     """
@@ -97,6 +98,7 @@ class Generator:
     lag_max: float = 0.0
     late_wakeups: float = 0.0
     held_back: int = 0
+    lag_p99_low: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
