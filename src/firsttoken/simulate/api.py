@@ -126,13 +126,13 @@ class Api:
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         """Continue a prompt."""
-        arrival = asyncio.get_running_loop().time()
+        arrival = await _arrival()
         body = parse(await json_body(request), CompletionRequest, self._simulation.model)
         return await self._generate(request, body, arrival)
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """Answer a conversation."""
-        arrival = asyncio.get_running_loop().time()
+        arrival = await _arrival()
         body = parse(await json_body(request), ChatRequest, self._simulation.model)
         return await self._generate(request, body, arrival)
 
@@ -151,6 +151,13 @@ class Api:
         finally:
             # Reached by cancellation when the client has gone.
             self._engine.abort(job)
+
+
+async def _arrival() -> float:
+    """The time now; all requests that came at once get theirs before work on any begins."""
+    now = asyncio.get_running_loop().time()
+    await asyncio.sleep(0)
+    return now
 
 
 async def _whole(job: Job, form: Format) -> web.Response:
