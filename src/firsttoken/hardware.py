@@ -160,7 +160,9 @@ _EXTENSIONS = (
     _gauge("gpu.io.rate", "By/s", "Bytes per second over the host bus.", a.IO_DIRECTION),
     _gauge("gpu.pcie.speed", "{transfer}/s", "Transfers per second of the PCIe link."),
     _counter("gpu.pcie.replays", "{replay}", "Replays on the PCIe link."),
-    _counter("gpu.pcie.nacks", "{nack}", "Negative acknowledgements on the PCIe link."),
+    _counter(
+        "gpu.pcie.nacks", "{nack}", "Negative acknowledgements on the PCIe link.", a.IO_DIRECTION
+    ),
     _counter(
         "gpu.link.io",
         "By",
@@ -206,7 +208,14 @@ _EXTENSIONS = (
     _gauge("gpu.vgpu.license.status", "", "State of the vGPU licence: 1 licensed, else 0."),
     _gauge("gpu.p2p.status", "", "State of peer-to-peer access between two GPUs."),
     _gauge("gpu.health", "", "Health as the exporter codes it."),
-    _gauge("gpu.count", "{gpu}", "GPUs that the exporter sees."),
+    Metric(
+        "hw.gpu.count",
+        Instrument.GAUGE,
+        "{gpu}",
+        "GPUs that the exporter sees.",
+        (a.HW_VENDOR,),
+        Stability.EXTENSION,
+    ),
     _counter("gpu.resets", "{reset}", "Resets of the GPU."),
     _gauge("gpu.afid.last", "", "Code of the last AMD field identifier of an error."),
 )
