@@ -116,8 +116,10 @@ def _checks(found: Found, generator: Generator | None) -> tuple[Check, ...]:
 
 
 def _recording(found: Found, missing: str) -> Check:
-    if found.stored is None or found.window is None or found.interrupted:
+    if found.stored is None or found.interrupted:
         return checks.skipped("Prometheus", missing)
+    if found.window is None:
+        return checks.skipped("Prometheus", "there is no page of the server after the load")
     running = found.window.after.samples.get(REQUESTS_RUNNING.prometheus, {})
     if any(running.values()):
         return checks.skipped("Prometheus", "the engine was still busy when both were read")

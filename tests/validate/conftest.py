@@ -1,0 +1,150 @@
+"""Made-up runs and pages whose truth is known."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from firsttoken.catalogue import (
+    DECODE_DURATION,
+    FINISH_REASON,
+    PREFILL_DURATION,
+    QUEUE_DURATION,
+    REQUEST_DURATION,
+    REQUEST_MODEL,
+    REQUESTS_FINISHED,
+    REQUESTS_RUNNING,
+    SOURCE,
+    SOURCE_UP,
+    TIME_PER_OUTPUT_TOKEN,
+    TIME_TO_FIRST_TOKEN,
+    TOKEN_TYPE,
+    TOKENS_PROCESSED,
+    Metric,
+)
+from firsttoken.loadgen.records import VERSION, Generator, Record, Run
+from firsttoken.validate.page import Page, Window, parse
+
+MODEL = "llama"
+BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Truth:
+    """A run of requests one a tenth of a second, all alike but for ``ttfts``, in seconds.
+
+    ``failed`` of them end with an error before the first token.
+    """
+
+    ttfts: Sequence[float] = (0.1,) * 100
+    tpot: float = 0.02
+    output: int = 11
+    prompt: int = 50
+    failed: int = 0
+    generator: Generator = dataclasses.field(default_factory=lambda: Generator(cpu_share=0.1))
+    interrupted: bool = False
+    stopped: str | None = None
+    arrivals: Mapping[str, Any] = dataclasses.field(
+        default_factory=lambda: {"kind": "closed", "concurrency": 4}
+    )
+
+    def record(self, index: int, ttft: float) -> Record:
+        """One request; the last ``failed`` fail."""
+        sent = index / 10
+        if index >= len(self.ttfts) - self.failed:
+            return Record(
+                index, sent, sent, None, None, sent + 0.01, 0, None, None, None, 503, "http 503",
+                None, (), "measure",
+            )  # fmt: skip
+        first, gaps = sent + ttft, (self.tpot,) * (self.output - 1)
+        last = first + sum(gaps)
+        return Record(
+            index, sent, sent, first, last, last, self.output, self.prompt, self.output, "usage",
+            200, None, "length", gaps, "measure",
+        )  # fmt: skip
+
+    def run(self) -> Run:
+        """The client's side."""
+        records = tuple(self.record(index, ttft) for index, ttft in enumerate(self.ttfts))
+        load = {
+            "arrivals": dict(self.arrivals),
+            "prompt_tokens": {"kind": "fixed", "tokens": self.prompt},
+            "output_tokens": {"kind": "fixed", "tokens": self.output},
+        }
+        return Run(
+            VERSION, "http://engine", MODEL, "0.32.0", 1_790_000_000.0,
+            (0.0, max(1.0, len(records) / 10)), load, "hash", self.interrupted, self.stopped,
+            self.generator, records,
+        )  # fmt: skip
+
+
+def histogram(metric: Metric, values: Sequence[float]) -> list[str]:
+    """The lines of a histogram that saw the values."""
+    label = f'{REQUEST_MODEL.label}="{MODEL}"'
+    name = metric.prometheus
+    lines = [f"# TYPE {name} histogram"]
+    lines += [
+        f'{name}_bucket{{{label},le="{bound}"}} {sum(v <= bound for v in values)}'
+        for bound in BOUNDS
+    ]
+    lines.append(f'{name}_bucket{{{label},le="+Inf"}} {len(values)}')
+    lines.append(f"{name}_sum{{{label}}} {sum(values)!r}")
+    lines.append(f"{name}_count{{{label}}} {len(values)}")
+    return lines
+
+
+def page_of(
+    run: Run | None,
+    *,
+    latencies: Mapping[Metric, Sequence[float]] | None = None,
+    more: Mapping[str, float] | None = None,
+    up: float = 1,
+) -> Page:
+    """The merged page of an engine that saw exactly this run; None is one that saw nothing.
+
+    ``latencies`` replaces what a histogram saw; ``more`` adds to a counter, by finish reason or
+    token type.
+    """
+    answered = [record for record in run.records if record.ok] if run else []
+    add = more or {}
+    seen = {
+        TIME_TO_FIRST_TOKEN: [r.ttft or 0 for r in answered],
+        TIME_PER_OUTPUT_TOKEN: [r.tpot or 0 for r in answered],
+        REQUEST_DURATION: [r.e2e or 0 for r in answered],
+        QUEUE_DURATION: [(r.ttft or 0) * 0.75 for r in answered],
+        PREFILL_DURATION: [(r.ttft or 0) * 0.25 for r in answered],
+        DECODE_DURATION: [0.2 for _ in answered],
+        **(latencies or {}),
+    }
+    lines = [line for metric, values in seen.items() for line in histogram(metric, values)]
+    model = f'{REQUEST_MODEL.label}="{MODEL}"'
+    counters = [
+        (REQUESTS_FINISHED, FINISH_REASON.label, "length", len(answered)),
+        (REQUESTS_FINISHED, FINISH_REASON.label, "abort", 0),
+        (TOKENS_PROCESSED, TOKEN_TYPE.label, "input", sum(r.prompt_tokens or 0 for r in answered)),
+        (TOKENS_PROCESSED, TOKEN_TYPE.label, "output", sum(r.output_tokens or 0 for r in answered)),
+    ]
+    for metric, label, value, count in counters:
+        name = metric.prometheus
+        lines.append(f"# TYPE {name} counter")
+        lines.append(f'{name}{{{model},{label}="{value}"}} {count + add.get(value, 0)}')
+    lines.append(f"{REQUESTS_RUNNING.prometheus}{{{model}}} 0")
+    lines.append(f'{SOURCE_UP.prometheus}{{{SOURCE.label}="engine"}} {up}')
+    return parse("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def truth() -> type[Truth]:
+    """``Truth``, for tests to say what happened."""
+    return Truth
+
+
+@pytest.fixture
+def window() -> Callable[..., Window]:
+    """The server's pages before and after a run; see ``page_of``."""
+
+    def made(run: Run, **changes: Any) -> Window:
+        return Window(page_of(None), page_of(run, **changes), MODEL)
+
+    return made
