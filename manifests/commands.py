@@ -4,11 +4,12 @@ from pathlib import Path
 
 import click
 
-from firsttoken.errors import UsageError
+from firsttoken.errors import CheckFailedError, UsageError
 
 __all__ = ["manifests"]
 
 FORMATS = ("stream", "kustomize")
+OUTPUTS = ("text", "json", "junit")
 
 
 @click.group()
@@ -55,3 +56,60 @@ def generate(file: Path, out: Path | None, form: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     click.echo(f"wrote {len(made.objects)} objects in {len(files)} files to {out}", err=True)
+
+
+@manifests.command(
+    epilog="""\b
+Examples:
+  firsttoken manifests check out --crds crds
+  firsttoken manifests generate deployment.yaml | firsttoken manifests check - --crds crds
+  firsttoken manifests check chart.yaml --skip labels --format junit > junit.xml
+"""
+)
+@click.argument("files", nargs=-1, required=True, metavar="FILE...",
+                type=click.Path(exists=True, allow_dash=True, path_type=Path))  # fmt: skip
+@click.option(
+    "--crds", type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with the definitions of custom resources.",
+)  # fmt: skip
+@click.option("--kubernetes", "releases", multiple=True, metavar="VERSION",
+              help="Hold objects against this release; can be given several times.")  # fmt: skip
+@click.option("--skip", multiple=True, metavar="CHECK", help="Leave a check out.")
+@click.option("--format", "form", type=click.Choice(OUTPUTS), default="text", show_default=True)
+@click.option("--list", "listed", is_flag=True, is_eager=True, expose_value=False,
+              callback=lambda ctx, _param, value: _list_checks(ctx) if value else None,
+              help="Say what each check looks for, and end.")  # fmt: skip
+def check(
+    files: tuple[Path, ...], crds: Path | None, releases: tuple[str, ...], skip: tuple[str, ...],
+    form: str,
+) -> None:  # fmt: skip
+    """Hold manifests, of any origin, against what a careful operator asks for."""
+    from firsttoken.manifests import checks, findings
+    from firsttoken.manifests.documents import read as read_items
+    from firsttoken.manifests.schemas import Schemas
+
+    for name in skip:
+        if name not in checks.CHECKS:
+            raise UsageError(f"--skip {name}: no such check; there are {', '.join(checks.CHECKS)}")
+    items = read_items(files)
+    if not items:
+        raise UsageError("no objects to check")
+    found = checks.run(
+        items, Schemas.read(crds), releases=releases or checks.RELEASES, skip=frozenset(skip)
+    )
+    if form == "json":
+        click.echo(findings.to_json(found, len(items)), nl=False)
+    elif form == "junit":
+        click.echo(findings.to_junit(found, [n for n in checks.CHECKS if n not in skip]), nl=False)
+    else:
+        click.echo(findings.to_text(found, len(items)), nl=False)
+    if found:
+        raise CheckFailedError(f"{len(found)} findings")
+
+
+def _list_checks(ctx: click.Context) -> None:
+    from firsttoken.manifests.checks import CHECKS
+
+    for name, function in CHECKS.items():
+        click.echo(f"{name:14} {function.__doc__}")
+    ctx.exit()

@@ -10,6 +10,7 @@ __all__ = [
     "OLDEST",
     "Release",
     "check_arguments",
+    "flag_problem",
     "format_release",
     "parse_release",
 ]
@@ -45,6 +46,8 @@ _REMOVED: dict[str, tuple[Release, str]] = {
     "--log-config-file": ((0, 33), "use --logging-config.pylogging_config_file"),
 }
 _ADDED: dict[str, Release] = {
+    "--custom-histogram-buckets": CUSTOM_BUCKETS,
+    "--shutdown-timeout": OLDEST,
     "--disable-access-log-for-endpoints": (0, 16),
     "--logging-config.formatter": (0, 31),
 }
@@ -84,14 +87,18 @@ def _check_flag(flag: str, release: Release) -> None:
         raise ValueError(f"{flag} is set by {_SET_HERE[flag]}")
     if flag in _REFUSED:
         raise ValueError(f"{flag} cannot be used: {_REFUSED[flag]}")
-    removed, instead = _REMOVED.get(flag, ((release[0], release[1] + 1), ""))
-    if release >= removed:
-        raise ValueError(
-            f"vLLM {format_release(release)} has no {flag} (gone in {format_release(removed)});"
-            f" {instead}"
-        )
-    added = _ADDED.get(flag, release)
-    if release < added:
-        raise ValueError(
-            f"vLLM {format_release(release)} has no {flag}; it came with {format_release(added)}"
-        )
+    problem = flag_problem(flag, release)
+    if problem:
+        raise ValueError(problem)
+
+
+def flag_problem(argument: str, release: Release) -> str:
+    """Why a release does not know a flag, empty where nothing is known against it."""
+    flag = argument.partition("=")[0].replace("_", "-")
+    has = f"vLLM {format_release(release)} has no {flag}"
+    if flag in _REMOVED and release >= _REMOVED[flag][0]:
+        gone, instead = _REMOVED[flag]
+        return f"{has} (gone in {format_release(gone)}); {instead}"
+    if flag in _ADDED and release < _ADDED[flag]:
+        return f"{has}; it came with {format_release(_ADDED[flag])}"
+    return ""

@@ -3,8 +3,17 @@
 import hashlib
 import re
 import unicodedata
+from decimal import Decimal
 
-__all__ = ["check_dns_label", "check_quantity", "dns_label", "label_value", "labels", "selector"]
+__all__ = [
+    "check_dns_label",
+    "check_quantity",
+    "dns_label",
+    "label_value",
+    "labels",
+    "quantity",
+    "selector",
+]
 
 _DNS_LABEL = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
 _QUANTITY = re.compile(r"[0-9]+([.][0-9]+)?(m|k|Ki|M|Mi|G|Gi|T|Ti)?")
@@ -70,3 +79,19 @@ def labels(name: str, component: str, version: str) -> dict[str, str]:
         "app.kubernetes.io/managed-by": "firsttoken",
         "app.kubernetes.io/version": label_value(version),
     }
+
+
+_SUFFIXES = {
+    "m": Decimal("0.001"), "": Decimal(1), "k": Decimal(10**3), "M": Decimal(10**6),
+    "G": Decimal(10**9), "T": Decimal(10**12), "Ki": Decimal(2**10), "Mi": Decimal(2**20),
+    "Gi": Decimal(2**30), "Ti": Decimal(2**40),
+}  # fmt: skip
+
+
+def quantity(text: str | int | float) -> Decimal:
+    """A resource quantity as a number; raises ValueError."""
+    found = _QUANTITY.fullmatch(str(text))
+    if found is None:
+        raise ValueError("expected a quantity such as 500m, 4, 512Mi or 32Gi")
+    suffix = found[2] or ""
+    return Decimal(str(text).removesuffix(suffix)) * _SUFFIXES[suffix]
