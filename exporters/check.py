@@ -109,7 +109,7 @@ def _findings(profile: Profile, family: Family, names: frozenset[str]) -> Iterat
     left = len(family.samples)
     for line, translation in zip(lines, translations, strict=True):
         finding = _named(family, line, translation)
-        left -= finding.read
+        left -= 0 if line.part else finding.read
         yield finding
     if left:
         why = "the profile leaves these series out"
@@ -120,6 +120,8 @@ def _named(family: Family, line: Line, translation: Translation) -> Finding:
     served = []
     read = 0
     for sample in family.samples:
+        if translation.part and sample.suffix != f"_{translation.part}":
+            continue
         attributes = translation.labels(sample.labels)
         if attributes is None:
             continue
@@ -156,7 +158,7 @@ def _without_name(profile: Profile, family: Family) -> Finding:
 
 
 def _translated(translation: Translation, sample: Sample, attributes: Mapping[str, str]) -> Series:
-    suffix = "" if sample.suffix == "_total" else sample.suffix
+    suffix = "" if translation.part or sample.suffix == "_total" else sample.suffix
     if translation.scale is None or suffix == "_count":
         value = sample.value
     elif suffix == "_bucket":

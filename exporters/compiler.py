@@ -76,8 +76,9 @@ def _line(file: ProfileFile, line: MetricLine, number: int) -> Line:
     return Line(
         source=line.source,
         names=_names(file, line.source),
-        kinds=_KINDS[line.type or _natural_kind(metric)],
+        kinds=_KINDS["histogram" if line.part else line.type or _natural_kind(metric)],
         metric=metric,
+        part=line.part,
         scale=_scale(line, metric),
         merge="first" if line.scope == "device" and line.merge == "refuse" else line.merge,
         rules=LabelRules(
@@ -91,7 +92,7 @@ def _line(file: ProfileFile, line: MetricLine, number: int) -> Line:
                 **{k: v for k, v in file.labels.items() if k not in line.labels},
             },
             fallback={name: labels for name, labels in file.fallback.items() if name in has},
-            translate=file.translate,
+            translate={**file.translate, **line.translate},
             add={**shared, **line.add},
             where={label: re.compile(rx) for label, rx in line.where.items()},
             instance=file.instance,
@@ -175,7 +176,7 @@ def _doubled(name: str, lines: tuple[Line, ...]) -> Iterator[tuple[int, str]]:
     writers: dict[tuple[str, frozenset[tuple[str, str]]], list[Line]] = {}
     for line in lines:
         keys = sorted((family, kind) for family in line.names for kind in line.kinds)
-        others = [r for k in keys for r in readers.get(k, ()) if not _apart(r.rules, line.rules)]
+        others = [r for k in keys for r in readers.get(k, ()) if not _apart(r, line)]
         if others:
             yield others[0].number, f"{others[0].source} is read by {_place(name, line)} too"
         for k in keys:
@@ -192,12 +193,20 @@ def _doubled(name: str, lines: tuple[Line, ...]) -> Iterator[tuple[int, str]]:
         same.append(line)
 
 
-def _apart(one: LabelRules, other: LabelRules) -> bool:
-    """Whether no series can match both, seen from lists of values such as ``a|b``."""
-    for label in one.where.keys() & other.where.keys():
-        listed = [rules.where[label].pattern.split("|") for rules in (one, other)]
-        plain = all(value == re.escape(value) for values in listed for value in values)
-        if plain and not set(listed[0]) & set(listed[1]):
+def _apart(one: Line, other: Line) -> bool:
+    """Whether no series is read by both: they read other parts, or other values of a label.
+
+    The values are lists such as ``a|b``, or all others: ``(?!(a|b)$).*``.
+    """
+    if one.part != other.part:
+        return True
+    for label in one.rules.where.keys() & other.rules.where.keys():
+        first, second = (line.rules.where[label].pattern for line in (one, other))
+        listed = [pattern.split("|") for pattern in (first, second)]
+        plain = [all(value == re.escape(value) for value in values) for values in listed]
+        if all(plain) and not set(listed[0]) & set(listed[1]):
+            return True
+        if f"(?!({first})$).*" == second or f"(?!({second})$).*" == first:
             return True
     return False
 

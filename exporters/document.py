@@ -29,6 +29,7 @@ required by the conventions.
 _SECTIONS = (
     ("gen_ai.", "Model servers", attributes.GEN_AI),
     ("http.", "HTTP in front of a model server", ()),
+    ("kn.", "Knative", ()),
     ("hw.", "GPUs", (*attributes.GPU, *attributes.PLACE)),
     ("firsttoken.", "The collector's own", ()),
 )

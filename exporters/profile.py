@@ -65,14 +65,15 @@ def vocabulary(profile: Profile, page: Iterable[str] = ()) -> Vocabulary:
     """The names for rules and dashboards on a Prometheus that scrapes the source directly.
 
     ``page`` holds the families of such a page: of old and new names it says which are in use.
-    Without it the newest are taken.  What a direct scrape cannot say is left out: an entry that
-    only a merge of several series gives, and attributes that a label's value must be changed for.
+    Without it the newest are taken.  What a direct scrape cannot say is left out: entries that only
+    some series of a family are, and attributes that a label's value must be changed for.
     """
     names = frozenset(page)
     chosen: dict[str, list[Variant]] = {}
     for line in profile.lines:
         series = _series(profile, line, names)
         if series is not None:
+            series = f"{series}_{line.part}" if line.part else series
             variant = Variant(series, tuple(line.fixed.items()), line.scale or Decimal(1))
             chosen.setdefault(line.metric.name, []).append(variant)
     labels: dict[str, str] = {}
@@ -85,6 +86,8 @@ def vocabulary(profile: Profile, page: Iterable[str] = ()) -> Vocabulary:
 
 def _series(profile: Profile, line: Line, page: frozenset[str]) -> str | None:
     """The name under which a page has a line's series, or None."""
+    if line.rules.where:
+        return None
     if not page:
         return None if line.superseded_by or line.until else line.source
     for family in sorted(page):

@@ -14,10 +14,11 @@ from firsttoken.config import Model
 from firsttoken.exporters.units import UnitError, factor
 from firsttoken.naming import current
 
-__all__ = ["Instance", "Kind", "KnownLine", "Merge", "MetricLine", "ProfileFile", "Values"]
+__all__ = ["Instance", "Kind", "KnownLine", "Merge", "MetricLine", "Part", "ProfileFile", "Values"]
 
 Kind = Literal["counter", "gauge", "histogram", "any"]
 Merge = Literal["refuse", "first", "max", "sum"]
+Part = Literal["sum", "count"]
 
 _ATTRIBUTES = {
     attribute.name: attribute
@@ -78,11 +79,13 @@ class MetricLine(Model):
 
     source: str = Field(alias="from", min_length=1)
     to: str
+    part: Part | None = None
     type: Kind | None = None
     unit: str | None = None
     add: dict[AttributeName, str] = Field(default_factory=dict)
     default: dict[AttributeName, str] = Field(default_factory=dict)
     labels: dict[str, AttributeName | None] = Field(default_factory=dict)
+    translate: dict[str, dict[str, str]] = Field(default_factory=dict)
     where: dict[str, Regex] = Field(default_factory=dict)
     scope: Literal["instance", "device"] = "instance"
     merge: Merge = "refuse"
@@ -110,6 +113,8 @@ class MetricLine(Model):
     def _means_something(self) -> Self:
         metric = self.metric
         histogram = metric.instrument is Instrument.HISTOGRAM
+        if self.part and metric.instrument is not Instrument.COUNTER:
+            raise ValueError(f"a histogram's {self.part} cannot become {self.to}, no counter")
         if self.type not in (None, "any") and histogram != (self.type == "histogram"):
             raise ValueError(f"a {self.type} cannot become {self.to}, a {metric.instrument}")
         if self.unit is not None:

@@ -8,7 +8,7 @@ from functools import lru_cache
 from re import Pattern
 
 from firsttoken.catalogue import Metric
-from firsttoken.exporters.schema import Merge
+from firsttoken.exporters.schema import Merge, Part
 from firsttoken.exporters.translation import LabelRules, Translation
 from firsttoken.naming import current
 
@@ -24,6 +24,7 @@ class Line:
     """The family's keys: its name and its names under other prefixes, without ``_total``."""
     kinds: frozenset[str]
     metric: Metric
+    part: Part | None
     scale: Decimal | None
     merge: Merge
     rules: LabelRules
@@ -118,7 +119,9 @@ class Profile:
         has = {attribute.name for attribute in line.metric.attributes}
         own = {name: value for name, value in self.attributes.items() if name in has}
         rules = replace(line.rules, defaults={**line.rules.defaults, **own}) if own else line.rules
-        return Translation(line.metric, line.scale, line.merge, rules, line.minimum, line.below)
+        return Translation(
+            line.metric, line.scale, line.merge, rules, line.minimum, line.below, line.part
+        )
 
     def superseded(self, family: str, kind: str, page: frozenset[str]) -> bool:
         """Whether a family is not read because the page has one that says the same better."""

@@ -12,7 +12,7 @@ from decimal import Decimal
 
 from firsttoken.attributes import HW_ID, HW_PARENT
 from firsttoken.catalogue import Metric
-from firsttoken.exporters.schema import Instance, Merge
+from firsttoken.exporters.schema import Instance, Merge, Part
 from firsttoken.naming import label_name
 
 __all__ = ["LabelRules", "Translation", "combine"]
@@ -99,6 +99,8 @@ class Translation:
     rules: LabelRules
     minimum: float = -math.inf
     below: float = math.inf
+    part: Part | None = None
+    """Of a histogram only this is read, as the value of a counter."""
 
     @property
     def has_sentinels(self) -> bool:

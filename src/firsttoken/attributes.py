@@ -20,7 +20,7 @@ SERVER_PORT = Attribute("server.port", _CONDITIONAL)
 ERROR_TYPE = Attribute("error.type", _CONDITIONAL)
 TOKEN_TYPE = Attribute("gen_ai.token.type", _REQUIRED, ("input", "output"))
 FINISH_REASON = Attribute(
-    "gen_ai.response.finish_reason", _REQUIRED, ("stop", "length", "abort", "error")
+    "gen_ai.response.finish_reason", _CONDITIONAL, ("stop", "length", "abort", "error")
 )
 ENGINE = Attribute("gen_ai.server.engine.id")
 GEN_AI = (
@@ -56,6 +56,13 @@ HTTP_STATUS_CLASS = Attribute(
     "http.response.status_class", values=("1xx", "2xx", "3xx", "4xx", "5xx")
 )
 
+KNATIVE = (
+    Attribute("kn.service.name"),
+    Attribute("kn.configuration.name"),
+    Attribute("kn.revision.name"),
+    Attribute("kn.route.tag"),
+)
+
 # --- Hardware -------------------------------------------------------------------------------------
 
 HW_ID = Attribute("hw.id", _REQUIRED)
@@ -87,7 +94,10 @@ ECC_SCOPE = Attribute("hw.gpu.ecc.scope", values=("volatile", "aggregate"))
 ECC_BLOCK = Attribute("hw.gpu.ecc.block")
 XID = Attribute("hw.gpu.xid.code")
 MEMORY_KIND = Attribute("hw.gpu.memory.kind", values=("vram", "visible_vram", "gtt"))
+ENGINE_TYPE = Attribute("hw.gpu.engine.type", _REQUIRED)
 ENGINE_INDEX = Attribute("hw.gpu.engine.id")
+EU_STATE = Attribute("hw.gpu.eu.state", _REQUIRED, ("active", "stall", "idle"))
+MEMORY_IO_DIRECTION = Attribute("hw.gpu.memory.direction", _REQUIRED, ("read", "write"))
 
 # --- What a hardware series may carry besides: where the device is and which pod has it -----------
 
@@ -111,7 +121,9 @@ PLACE = (
 
 SOURCE = Attribute("firsttoken.source", _REQUIRED)
 
-EXTENSIONS = frozenset({"gen_ai.server.", "hw.gpu.", "hw.frequency.", "hw.pci.", "firsttoken."})
+EXTENSIONS = frozenset(
+    {"gen_ai.server.", "hw.gpu.", "hw.frequency.", "hw.pci.", "kn.", "firsttoken."}
+)
 """The first words of attributes that no convention has."""
 _STANDARD = frozenset({GPU_TASK.name})
 

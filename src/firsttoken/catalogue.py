@@ -7,7 +7,7 @@ Everything else (Prometheus names, documentation, rules, dashboards) derives fro
 that a name that a convention changes is one line in ``naming.RENAMED``.
 """
 
-from firsttoken import genai, hardware
+from firsttoken import genai, hardware, http
 from firsttoken.attributes import (
     ENGINE,
     ERROR_TYPE,
@@ -130,6 +130,7 @@ SOURCE_SAMPLES = _own(
 
 METRICS: tuple[Metric, ...] = (
     *genai.METRICS,
+    *http.METRICS,
     *hardware.METRICS,
     SOURCE_UP,
     SOURCE_DURATION,

@@ -1,4 +1,4 @@
-"""The catalogue's entries of model servers: ``gen_ai.server.*`` and the HTTP in front of it."""
+"""The catalogue's entries of model servers: ``gen_ai.server.*``."""
 
 from firsttoken import attributes as a
 from firsttoken.attributes import ERROR_TYPE, GEN_AI, TOKEN_TYPE
@@ -80,12 +80,15 @@ TOKENS_PROCESSED = _counter(
 REQUESTS_RUNNING = _level(
     "requests.running", "{request}", "Requests in the engine's running batch."
 )
-REQUESTS_WAITING = _level("requests.waiting", "{request}", "Requests waiting to be scheduled.")
+REQUESTS_WAITING = _level(
+    "requests.waiting", "{request}", "Requests waiting to be scheduled.", a.WAIT_QUEUE
+)
 REQUESTS_FINISHED = _counter(
     "requests.finished",
     "{request}",
-    "Requests that ended, by the reason for which they ended.",
+    "Requests that ended, by the reason for which they ended where the server says it.",
     a.FINISH_REASON,
+    ERROR_TYPE,
 )
 KV_CACHE_UTILIZATION = _gauge(
     "kv_cache.utilization", "1", "Share of the KV cache that is in use.", a.CACHE_TIER
@@ -148,8 +151,6 @@ _REQUESTS = (
     _level("requests.swapped", "{request}", "Requests swapped out to host memory."),
     _level("requests.limit", "{request}", "Requests that the server takes at once at most."),
     _counter("requests.received", "{request}", "Requests that arrived."),
-    _counter("requests.completed", "{request}", "Requests answered, where no reason is given."),
-    _counter("requests.failed", "{request}", "Requests that failed.", ERROR_TYPE),
     _counter("requests.rejected", "{request}", "Requests refused before they began.", ERROR_TYPE),
     _counter("requests.aborted", "{request}", "Requests that their client or the server aborted."),
     _counter("requests.corrupted", "{request}", "Requests with invalid numbers in their logits."),
@@ -280,25 +281,6 @@ _ENGINE = (
     ),
 )
 
-_HTTP = (
-    Metric(
-        "http.server.request.duration",
-        Instrument.HISTOGRAM,
-        "s",
-        "Duration of HTTP server requests.",
-        (a.HTTP_METHOD, a.HTTP_ROUTE, a.HTTP_STATUS, ERROR_TYPE),
-        buckets=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
-    ),
-    Metric(
-        "http.server.requests",
-        Instrument.COUNTER,
-        "{request}",
-        "HTTP requests answered, by class of status.",
-        (a.HTTP_METHOD, a.HTTP_ROUTE, a.HTTP_STATUS, a.HTTP_STATUS_CLASS),
-        Stability.EXTENSION,
-    ),
-)
-
 METRICS: tuple[Metric, ...] = (
     *NAMED,
     *_REQUESTS,
@@ -306,5 +288,4 @@ METRICS: tuple[Metric, ...] = (
     *_CACHE,
     *_TRANSFER,
     *_ENGINE,
-    *_HTTP,
 )

@@ -145,18 +145,26 @@ _EXTENSIONS = (
     _gauge(
         "gpu.memory.controller.utilization", "1", "Share of time with the memory controller busy."
     ),
-    _gauge("gpu.memory.io.rate", "By/s", "GPU memory traffic.", a.IO_DIRECTION),
+    _counter(
+        "gpu.memory.io", "By", "Bytes read from and written to memory.", a.MEMORY_IO_DIRECTION
+    ),
     _gauge(
         "gpu.gr_engine.utilization",
         "1",
         "Share of time with the graphics or compute engine active.",
     ),
-    _gauge("gpu.engine.utilization", "1", "Share of time with one engine busy.", a.ENGINE_INDEX),
+    _gauge(
+        "gpu.engine.utilization",
+        "1",
+        "Share of time with an engine, or a group of them, busy.",
+        a.ENGINE_TYPE,
+        a.ENGINE_INDEX,
+    ),
     _gauge("gpu.sm.utilization", "1", "Share of time with a warp on an SM, averaged over SMs."),
     _gauge("gpu.sm.occupancy", "1", "Resident warps, of the most that fit, averaged over SMs."),
     _gauge("gpu.pipe.utilization", "1", "Share of cycles with a pipe active.", a.PIPE),
     _gauge("gpu.process.occupancy", "1", "Share of the compute units that processes occupy."),
-    _gauge("gpu.eu.ratio", "1", "Share of time of the execution units in a state.", a.HW_STATE),
+    _gauge("gpu.eu.ratio", "1", "Share of time of the execution units in a state.", a.EU_STATE),
     _gauge("gpu.io.rate", "By/s", "Bytes per second over the host bus.", a.IO_DIRECTION),
     _gauge("gpu.pcie.speed", "{transfer}/s", "Transfers per second of the PCIe link."),
     _counter("gpu.pcie.replays", "{replay}", "Replays on the PCIe link."),
