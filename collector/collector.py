@@ -39,7 +39,7 @@ class Collector:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.sources = tuple(Source(s, settings.max_bytes) for s in settings.sources)
+        self.sources = tuple(Source(s, settings) for s in settings.sources)
         self.collisions: tuple[Collision, ...] = ()
         self._offered: dict[str, frozenset[str]] = {s.name: frozenset() for s in self.sources}
         self._plans: dict[tuple[Form, tuple[Shape | None, ...], frozenset[str]], Plan] = {}
@@ -103,7 +103,8 @@ class Collector:
                 continue
             offers = source.contribution(reading.shape).offers
             self._offered[source.name] = frozenset(offer.name for offer in offers)
-            parts.append(Part(source.name, offset, offers))
+            labels = tuple(source.settings.labels.items())
+            parts.append(Part(source.name, offset, offers, labels))
             readings.append(reading)
             offset += reading.shape.size
         return self._plan(form, tuple(shapes), parts).write(readings)

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
 from firsttoken.collector.collector import Answer, Collector
+from firsttoken.collector.environment import from_environment
 from firsttoken.collector.form import OPENMETRICS, TEXT
 from firsttoken.collector.server import serve
 from firsttoken.collector.settings import DEFAULT_LISTEN, Settings, load_settings
@@ -30,6 +32,8 @@ Examples:
 @click.option(
     "--config",
     type=click.Path(dir_okay=False, path_type=Path),
+    envvar="FIRSTTOKEN_COLLECT_CONFIG",
+    show_envvar=True,
     help="The collector's configuration, in YAML.",
 )
 @click.option(
@@ -37,11 +41,15 @@ Examples:
     "sources",
     multiple=True,
     metavar="NAME=URL[,profile=P]",
+    envvar="FIRSTTOKEN_COLLECT_SOURCES",
+    show_envvar=True,
     help="A source; can be given several times, and besides --config.",
 )
 @click.option(
     "--listen",
     metavar="HOST:PORT",
+    envvar="FIRSTTOKEN_COLLECT_LISTEN",
+    show_envvar=True,
     help=f"Where to serve; port 0 takes a free one.  [default: {DEFAULT_LISTEN}]",
 )
 @click.option("--once", is_flag=True, help="Print one merged page and end.")
@@ -61,6 +69,9 @@ def collect(
     All sources are scraped when the page is asked for.  /metrics is the page, /sources says what
     became of each source and family, /healthz answers while the process lives.  With --once the
     exit code is 1 when a source could not be read.
+
+    Without a configuration and sources, the variables of KServe's qpext are read:
+    KSERVE_CONTAINER_PROMETHEUS_METRICS_PORT and _PATH, AGGREGATE_PROMETHEUS_METRICS_PORT.
     """
     settings = _settings(config, sources, listen)
     if once:
@@ -91,13 +102,19 @@ def _complain(answer: Answer) -> None:
 
 def _settings(config: Path | None, sources: tuple[str, ...], listen: str | None) -> Settings:
     """The configuration of file and flags together; the flags win."""
-    if config is None and not sources:
-        raise UsageError("nothing to collect: give --config FILE or --source NAME=URL")
-    told: dict[str, Any] = load_settings(config).model_dump() if config else {"sources": []}
+    told: dict[str, Any] | None = None
+    if config is not None:
+        told = load_settings(config).model_dump()
+    elif not sources:
+        told = from_environment(os.environ)
+        if told is None:
+            raise UsageError("nothing to collect: give --config FILE or --source NAME=URL")
+    told = told or {"sources": []}
     told["sources"] = [*told["sources"], *(_source(text) for text in sources)]
     if listen is not None:
         told["listen"] = listen
-    return validate_model(told, Settings, config or "command line")
+    place = config or ("command line" if sources else "environment")
+    return validate_model(told, Settings, place)
 
 
 def _source(text: str) -> dict[str, str]:

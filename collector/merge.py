@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firsttoken.catalogue import SOURCE
-from firsttoken.collector.page import Role
+from firsttoken.collector.page import Labels, Role
 from firsttoken.collector.translate import Member, Offer
+from firsttoken.naming import label_name
 
 __all__ = ["Collision", "Merged", "Part", "merge", "shared_names"]
 
@@ -27,6 +28,8 @@ class Part:
     offset: int
     """Where the source's values begin among all values."""
     offers: tuple[Offer, ...]
+    labels: Labels = ()
+    """Onto every series that has no label of this name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,7 @@ def merge(parts: Sequence[Part], shared: frozenset[str]) -> Merged:
             family = members.setdefault(offer.name, {})
             doubled = 0
             for member in offer.members:
-                placed = _placed(member, part.offset, label)
+                placed = _placed(member, part, label)
                 key = (member.role, frozenset(placed.labels))
                 doubled += family.setdefault(key, placed) is not placed
             if doubled:
@@ -88,12 +91,17 @@ def merge(parts: Sequence[Part], shared: frozenset[str]) -> Merged:
     return Merged(families, tuple(collisions))
 
 
-def _placed(member: Member, offset: int, source: str) -> Member:
+def _placed(member: Member, part: Part, source: str) -> Member:
+    """A member with its places among all values, and the labels that this page needs."""
     labels = member.labels
+    if part.labels:
+        # A form may write a dot as an underscore, and then the names must still differ.
+        own = {label_name(name) for name, _ in labels}
+        labels = (*labels, *(item for item in part.labels if item[0] not in own))
     if source:
         labels = (
             *((f"exported_{k}" if k in (SOURCE.name, SOURCE.label) else k, v) for k, v in labels),
             (SOURCE.name, source),
         )
-    places = tuple([offset + place for place in member.places])
+    places = tuple([part.offset + place for place in member.places])
     return Member(member.role, labels, places, member.scale, member.translation)

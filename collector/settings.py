@@ -1,6 +1,7 @@
 """The collector's configuration: which sources, how long to wait for them, where to serve."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -11,7 +12,10 @@ from firsttoken.attributes import GEN_AI
 from firsttoken.config import Duration, Model, load_yaml
 from firsttoken.errors import UsageError
 
-__all__ = ["DEFAULT_LISTEN", "Settings", "SourceSettings", "load_settings", "split_listen"]
+__all__ = ["DEFAULT_LISTEN", "Names", "Settings", "SourceSettings", "load_settings", "split_listen"]
+
+Names = Literal["convention", "source", "both"]
+"""Under which names families are served that the catalogue knows."""
 
 DEFAULT_LISTEN = "127.0.0.1:9464"
 _ATTRIBUTES = tuple(attribute.name for attribute in GEN_AI)
@@ -46,6 +50,7 @@ class SourceSettings(Model):
     bearer_token_file: Path | None = None
     bearer_token_env: str | None = None
     attributes: dict[str, str] = Field(default_factory=dict)
+    labels: dict[str, str] = Field(default_factory=dict)
 
     @field_validator("url")
     @classmethod
@@ -63,7 +68,17 @@ class SourceSettings(Model):
                 raise ValueError(f"{name} is no attribute (allowed: {', '.join(_ATTRIBUTES)})")
         return attributes
 
-    @field_validator("attributes", "headers", mode="before")
+    @field_validator("labels")
+    @classmethod
+    def _are_labels(cls, labels: dict[str, str]) -> dict[str, str]:
+        for name in labels:
+            if not re.fullmatch(r"[a-zA-Z_][a-zA-Z0-9_]*", name) or name.startswith("__"):
+                raise ValueError(f"{name} is no name for a label")
+            if name in ("le", "quantile"):
+                raise ValueError(f"{name} is what tells the lines of a metric apart")
+        return {name: value for name, value in labels.items() if value}
+
+    @field_validator("attributes", "headers", "labels", mode="before")
     @classmethod
     def _as_text(cls, values: object) -> object:
         if not isinstance(values, dict):
@@ -110,6 +125,9 @@ class Settings(Model):
     timeout: Timeout = 10.0
     max_bytes: int = Field(default=64 * 1024 * 1024, ge=1024)
     """The largest page that is read from a source, unpacked."""
+    names: Names = "convention"
+    unknown: Literal["pass", "drop"] = "pass"
+    """What becomes of families that no catalogue entry means the same as."""
     sources: tuple[SourceSettings, ...]
 
     @field_validator("listen")

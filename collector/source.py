@@ -10,7 +10,7 @@ import aiohttp
 from firsttoken.collector.fetch import Body, FetchError, fetch
 from firsttoken.collector.page import MalformedError, Reading, Shape
 from firsttoken.collector.reader import Reader
-from firsttoken.collector.settings import SourceSettings
+from firsttoken.collector.settings import Settings, SourceSettings
 from firsttoken.collector.translate import Contribution, Translator
 from firsttoken.exporters.profile import Profile, guess, load, load_all
 
@@ -42,16 +42,16 @@ class Source:
     def __init__(
         self,
         settings: SourceSettings,
-        max_bytes: int,
+        shared: Settings,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
         self.name = settings.name
-        self._max_bytes = max_bytes
+        self._shared = shared
         self._clock = clock
         self._reader = Reader()
         self._fixed = _for(settings, load(settings.profile)) if settings.profile else None
-        self._translator = Translator(self._fixed)
+        self._translator = self._translating(self._fixed)
         self._contributions: dict[Shape, Contribution] = {}
         self.last: Result | None = None
 
@@ -66,7 +66,7 @@ class Source:
         size = 0
         try:
             limit = min(patience, self.settings.timeout or patience)
-            body = await fetch(session, self.settings, limit, self._max_bytes)
+            body = await fetch(session, self.settings, limit, self._shared.max_bytes)
             size = len(body.data)
             reading = self._read(body)
         except FetchError as exc:
@@ -105,11 +105,15 @@ class Source:
         if found is None:
             if self._fixed is None:
                 guessed = guess(shape.names, load_all())
-                self._translator = Translator(_for(self.settings, guessed) if guessed else None)
+                own = _for(self.settings, guessed) if guessed else None
+                self._translator = self._translating(own)
             found = self._translator.contribution(shape)
             # One shape at a time: an older one does not come back as the same object.
             self._contributions = {shape: found}
         return found
+
+    def _translating(self, profile: Profile | None) -> Translator:
+        return Translator(profile, self._shared.names, unknown=self._shared.unknown == "pass")
 
 
 def _for(settings: SourceSettings, profile: Profile) -> Profile:

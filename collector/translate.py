@@ -7,6 +7,7 @@ from decimal import Decimal
 from firsttoken.catalogue import Metric
 from firsttoken.collector.numbers import canonical, scaled
 from firsttoken.collector.page import Family, Kind, Labels, Role, Series, Shape
+from firsttoken.collector.settings import Names
 from firsttoken.exporters.profile import Profile, Translation
 from firsttoken.naming import unit_suffix
 
@@ -41,7 +42,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of a family of a page: ``renamed``, ``passed`` or ``superseded``."""
+    """What became of a family of a page: ``renamed``, ``passed``, ``superseded`` or ``dropped``."""
 
     family: str
     outcome: str
@@ -59,31 +60,43 @@ class Contribution:
 
 
 class Translator:
-    """Translates the shapes of one source; a series that it has seen is not worked out again."""
+    """Translates the shapes of one source, to the names that the configuration asks for."""
 
-    def __init__(self, profile: Profile | None) -> None:
+    def __init__(
+        self, profile: Profile | None, names: Names = "convention", *, unknown: bool = True
+    ) -> None:
         self.profile = profile
+        self._names = names
+        self._unknown = unknown
 
     def contribution(self, shape: Shape) -> Contribution:
         """What the source offers while its page has this shape."""
         page = shape.names
         offers: list[Offer] = []
         fates: list[Fate] = []
-        served = 0
+        places: set[int] = set()
         for family in shape.families:
-            own = [_renamed(family, found) for found in self._translations(family, page)]
-            if own:
-                fates += [Fate(family.name, "renamed", offer.name) for offer in own]
-            elif self._superseded(family, page):
-                fates.append(Fate(family.name, "superseded", ""))
-                served += len(family.samples)
-                continue
-            else:
-                own = [_passed(family)]
-                fates.append(Fate(family.name, "passed", own[0].name))
+            own, outcome = self._offers(family, page)
             offers += own
-            served += sum(len(member.places) for offer in own for member in offer.members)
-        return Contribution(tuple(offers), tuple(fates), shape.size - served)
+            names = [offer.name for offer in own] or [""]
+            fates += [Fate(family.name, outcome, name) for name in names]
+            for offer in own:
+                places.update(place for member in offer.members for place in member.places)
+        return Contribution(tuple(offers), tuple(fates), shape.size - len(places))
+
+    def _offers(self, family: Family, page: frozenset[str]) -> tuple[list[Offer], str]:
+        """What a family is offered as, and the word for what became of it."""
+        if self._names == "source":
+            return [_passed(family)], "passed"
+        renamed = [_renamed(family, found) for found in self._translations(family, page)]
+        also = [_passed(family)] if self._names == "both" else []
+        if renamed:
+            return [*renamed, *also], "renamed"
+        if self._superseded(family, page):
+            return also, "superseded"
+        if self._unknown or also:
+            return [_passed(family)], "passed"
+        return [], "dropped"
 
     def _translations(self, family: Family, page: frozenset[str]) -> tuple[Translation, ...]:
         """What the family becomes; each translation is for other series of it."""
@@ -114,8 +127,10 @@ def _renamed(family: Family, translation: Translation) -> Offer:
     kind = Kind(metric.instrument.prometheus_type)
     found: dict[tuple[Role, Labels], list[int]] = {}
     cache: dict[Labels, Labels | None] = {}
-    for place, role, series in family.samples:
-        if not _fits(role, kind):
+    part = Role(f"_{translation.part}") if translation.part else None
+    for place, had, series in family.samples:
+        role = Role.VALUE if part and had is part else had
+        if (part and had is not part) or not _fits(role, kind):
             continue
         labels = _labels(series, role, kind, translation, cache)
         if labels is not None:
