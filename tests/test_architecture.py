@@ -17,13 +17,14 @@ CATALOGUE = {
     "catalogue",
     "genai",
     "hardware",
+    "http",
     "metric",
     "naming",
     "recorded",
     "vocabulary",
 }
 # Of these, the ones that hold entries and nothing else; ``catalogue`` exports what others use.
-TABLES = {"attributes", "genai", "hardware"}
+TABLES = {"attributes", "genai", "hardware", "http"}
 # What any part may use.
 GROUND = {"errors", "config", "prometheus", "servers"}
 # Part or module -> what of firsttoken it may import, beside itself.  Nobody imports cli.
