@@ -31,6 +31,7 @@ __all__ = ["ALERT", "rule_groups", "tiers_of"]
 ALERT = "LLMErrorBudgetBurn"
 _ALWAYS = (300, 3600)
 """Windows that dashboards show for every period."""
+_LATELY = format_duration(_ALWAYS[-1])
 _REASON = "gen_ai.response.finish_reason"
 _SLOWEST_EVALUATION = 120
 """Longer than this between evaluations, and a recorded series looks stale now and then."""
@@ -124,6 +125,7 @@ def _over_period(
     period = format_duration(context.period)
     own = _matchers(labels)
     share = promql.divide(f"{recorded.PERIOD_BAD}{own}", f"{recorded.PERIOD_TOTAL}{own}")
+    lately = promql.divide(f"{recorded.bad(_LATELY)}{own}", f"{recorded.total(_LATELY)}{own}")
     return (
         RecordingRule(
             recorded.PERIOD_TOTAL, f"avg_over_time({recorded.total(base)}{own}[{period}])", labels
@@ -132,6 +134,13 @@ def _over_period(
             recorded.PERIOD_BAD, f"avg_over_time({recorded.bad(base)}{own}[{period}])", labels
         ),
         RecordingRule(recorded.BUDGET_LEFT, f"1 - {share} / {number(objective.budget)}", labels),
+        RecordingRule(recorded.BURN_RATE, f"{lately} / {number(objective.budget)}", labels),
+        RecordingRule(
+            recorded.EXHAUSTION,
+            f"clamp_min({recorded.BUDGET_LEFT}{own}, 0) * {context.period}"
+            f" / ({recorded.BURN_RATE}{own} > 0)",
+            labels,
+        ),
     )
 
 

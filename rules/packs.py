@@ -20,20 +20,22 @@ _FULL = "0.95"
 def _stall(context: Context) -> tuple[AlertRule, ...]:
     scope = context.scope
     window = format_duration(max(60, 4 * context.options.scrape))
-    held = (
-        f"({promql.gauge(catalogue.REQUESTS_RUNNING, scope)}"
-        f" + {promql.gauge(catalogue.REQUESTS_WAITING, scope)}) > 0"
+    # The mean over the window: clients that give up and try again leave gaps, and a request that
+    # has only just come is no sign of a stall.
+    held = " + ".join(
+        f"sum{scope.grouping()} (avg_over_time({promql.selector(metric, scope, window=window)}))"
+        for metric in (catalogue.REQUESTS_RUNNING, catalogue.REQUESTS_WAITING)
     )
     output = scope.matching(promql.Matcher("gen_ai.token.type", "output"))
     tokens = promql.rate(catalogue.TOKENS_PROCESSED, window, output)
     return (
         context.alert(
             "LLMEngineStalled",
-            f"{held}\nunless {tokens} > 0",
+            f"({held}) > 0.5\nunless {tokens} > 0",
             "The engine holds requests and produces no tokens.",
             f"Model {{{{ $labels.{context.model} }}}} of {context.slo.service} has"
-            f" {{{{ $value }}}} requests and made no token in {window}. Latency histograms stay"
-            " silent, because they count only what got its token.",
+            f" {{{{ $value | humanize }}}} requests on average and made no token in {window}."
+            " Latency histograms stay silent, because they count only what got its token.",
             severity="critical",
             wait=2 * context.options.scrape,
         ),

@@ -8,6 +8,8 @@ __all__ = [
     "BAD",
     "BUDGET",
     "BUDGET_LEFT",
+    "BURN_RATE",
+    "EXHAUSTION",
     "INFO",
     "METRIC_LABEL",
     "OBJECTIVE",
@@ -35,6 +37,10 @@ BUDGET = "slo:error_budget:ratio"
 """The share of events that may be bad."""
 BUDGET_LEFT = "slo:error_budget_remaining:ratio"
 """1 is untouched, 0 is spent, below 0 is overspent; no value where nothing was measured."""
+BURN_RATE = "slo:burn_rate:ratio"
+"""How many times faster than sustainable the budget went in the last hour."""
+EXHAUSTION = "slo:error_budget_exhaustion:seconds"
+"""Until the budget is spent at the last hour's pace; no value where nothing of it is used now."""
 PERIOD = "slo:time_period:seconds"
 INFO = "slo:info"
 THRESHOLD = "slo:threshold:seconds"
