@@ -70,6 +70,14 @@ def test_a_handful_of_requests_judges_nothing(truth: type) -> None:
     assert "at least 10" in few[0].detail
 
 
+def test_a_handful_of_requests_that_are_all_too_slow_are_a_miss(truth: type) -> None:
+    (missed,) = judge.objectives(slo(TTFT), truth(ttfts=[4.0] * 4).run(), None)
+    (chance,) = judge.objectives(slo(TTFT), truth(ttfts=[0.1] * 8 + [4.0]).run(), None)
+
+    assert missed.status == "missed"
+    assert chance.status == "not_judged"
+
+
 def test_a_result_within_chance_says_so(truth: type) -> None:
     (met,) = judge.objectives(slo(TTFT), truth(ttfts=[0.1] * 20).run(), None)
     (missed,) = judge.objectives(slo(TTFT), truth(ttfts=[0.1] * 18 + [1.0] * 2).run(), None)

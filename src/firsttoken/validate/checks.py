@@ -100,7 +100,7 @@ def bounds(slo: SloFile, page: Page | None) -> Check:
     name = "thresholds"
     if page is None:
         return skipped(name, "there is no page of the engine")
-    wrong, exact = [], 0
+    wrong = []
     for objective in slo.objectives:
         if not isinstance(objective, Latency):
             continue
@@ -109,16 +109,16 @@ def bounds(slo: SloFile, page: Page | None) -> Check:
         if not existing:
             wrong.append(f"{objective.name}: the engine reports no {objective.metric} histogram")
         elif threshold not in existing:
-            near = sorted(existing, key=lambda bound: abs(bound - threshold))[:2]
-            listed = " and ".join(format_duration(bound) for bound in sorted(near))
+            below = [bound for bound in existing if bound < threshold]
+            above = [bound for bound in existing if bound > threshold]
+            near = [*([max(below)] if below else []), *([min(above)] if above else [])]
+            listed = " and ".join(format_duration(bound) for bound in near)
             wrong.append(
                 f"{objective.name}: {format_duration(threshold)} is no bucket bound of the"
                 f" engine's, so its rules measure nothing; near are {listed}"
             )
-        else:
-            exact += 1
     bad = f"{len(wrong)} latency thresholds cannot be measured on this engine"
-    return _check(name, wrong, bad, f"{exact} latency thresholds are bucket bounds of the engine")
+    return _check(name, wrong, bad, "every latency threshold is a bucket bound of the engine's")
 
 
 def recording(window: Window, stored: Mapping[str, float]) -> Check:

@@ -18,7 +18,6 @@ from firsttoken.simulate import faults as fault_table
 from firsttoken.validate import pipeline, progress, terminal
 from firsttoken.validate.conclude import conclude
 from firsttoken.validate.found import Options
-from firsttoken.validate.output import write
 from firsttoken.validate.schema import schema_text
 from firsttoken.validate.stack import Exporter
 from firsttoken.validate.steps import validation_groups
@@ -129,6 +128,9 @@ def _run(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     found = pipeline.run(options, progress.view(Console(stderr=True)))
+    # matplotlib takes a second to import: only once there is something to draw.
+    from firsttoken.validate.output import write
+
     report = conclude(found)
     write(report, found)
     terminal.show(report, options.out, Console(file=sys.stdout))

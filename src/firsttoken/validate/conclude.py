@@ -8,7 +8,7 @@ from typing import Any
 
 from firsttoken.catalogue import REQUESTS_RUNNING
 from firsttoken.loadgen import judge as client
-from firsttoken.loadgen import summary
+from firsttoken.loadgen import records, summary
 from firsttoken.loadgen.records import Run
 from firsttoken.validate import checks, diagnose, judge
 from firsttoken.validate.found import FILES, Found
@@ -136,10 +136,10 @@ def fairness(run: Run, comparisons: tuple[Comparison, ...], *, met: bool) -> Gen
     """
     own, complaint, note = run.generator, summary.bottleneck(run), ""
     if complaint is not None:
-        punctual = dataclasses.replace(own, lag_p50=0.0, lag_p99=0.0, late_wakeups=0.0)
+        punctual = records.Generator(cpu_share=own.cpu_share, held_back=own.held_back)
         only_late = summary.bottleneck(dataclasses.replace(run, generator=punctual)) is None
         means = {row.status for row in comparisons if row.name.startswith("mean ")}
-        if only_late and means and own.lag_p99 <= _SMALL_SHARE * _pause(run):
+        if only_late and means and own.lag_p99_low <= _SMALL_SHARE * _pause(run):
             if means == {"agrees"}:
                 note = f"{complaint}, yet the server's clocks confirm what it measured"
             elif met and means <= {"agrees", "explained"}:

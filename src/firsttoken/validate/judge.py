@@ -13,7 +13,7 @@ from firsttoken.validate.schema import Check, Objective, Verdict
 __all__ = ["FEWEST", "client_objectives", "objectives", "percent", "sentence", "verdict"]
 
 FEWEST = 10
-"""Fewer measured requests than this judge nothing."""
+"""Fewer measured requests than this judge nothing, save that they are clearly too slow."""
 
 
 def client_objectives(slo: SloFile) -> tuple[client.Objective, ...]:
@@ -79,7 +79,9 @@ def _with_status(
 ) -> Objective:
     met = good >= result.target * count - 1e-9
     detail = ""
-    if count < FEWEST:
+    # Few that are all bad still show that an engine is too slow; few that are good show nothing.
+    too_few = count < FEWEST and (met or high >= result.target)
+    if too_few:
         detail = f"{count} requests are too few; at least {FEWEST} are needed"
     elif met and low < result.target:
         detail = (
@@ -88,7 +90,7 @@ def _with_status(
         )
     elif not met and high >= result.target:
         detail = f"missed, but within chance: the true share may be as high as {percent(high)}"
-    status = "not_judged" if count < FEWEST else "passed" if met else "missed"
+    status = "not_judged" if too_few else "passed" if met else "missed"
     return result.model_copy(
         update={
             "status": status, "attained": share, "good": good, "count": count,

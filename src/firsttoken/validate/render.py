@@ -52,7 +52,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "bar": _bar,
-        "cell": lambda text: text.replace("|", "\\|").replace("\n", " "),
+        "cell": _cell,
         "count": lambda value: _NONE if value is None else f"{value:,.0f}",
         "difference": _difference,
         "limit": _limit,
@@ -68,6 +68,13 @@ def _environment() -> jinja2.Environment:
         "words": lambda status: status.replace("_", " "),
     }
     return environment
+
+
+def _cell(text: str) -> str:
+    """Text from elsewhere inside Markdown: no markup of its own, and one line."""
+    for sign, instead in (("&", "&amp;"), ("<", "&lt;"), ("|", "\\|"), ("\n", " ")):
+        text = text.replace(sign, instead)
+    return text
 
 
 def _moment(created: str) -> str:
