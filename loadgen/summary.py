@@ -10,6 +10,7 @@ __all__ = ["Distribution", "Summary", "bottleneck", "distribution", "percentile"
 
 CPU_LIMIT = 0.9
 LATE_LIMIT_S = 0.005
+LATE_LOOP_LIMIT_S = 0.010
 LATE_SHARE_OF_TTFT = 0.05
 
 
@@ -124,7 +125,8 @@ def bottleneck(run: Run) -> str | None:
     """Why the run says more of the load generator than of the server; None when it does not."""
     own = run.generator
     median = distribution(record.ttft for record in run.measured if record.ok)
-    limit = max(LATE_LIMIT_S, LATE_SHARE_OF_TTFT * median.p50 if median else 0.0)
+    relative = LATE_SHARE_OF_TTFT * median.p50 if median else 0.0
+    limit, loop_limit = max(LATE_LIMIT_S, relative), max(LATE_LOOP_LIMIT_S, relative)
     if own.cpu_share > CPU_LIMIT:
         return f"it used {own.cpu_share:.0%} of its core (limit {CPU_LIMIT:.0%})"
     if run.open_loop and own.held_back:
@@ -133,8 +135,8 @@ def bottleneck(run: Run) -> str | None:
     # The percentile of few requests hangs on one or two of them: only what is certain counts.
     if own.lag_p99_low > limit:
         return f"it took requests up {_ms(own.lag_p99)} late at p99 (limit {_ms(limit)})"
-    if own.late_wakeups > limit:
-        return f"its event loop was {_ms(own.late_wakeups)} late at p99 (limit {_ms(limit)})"
+    if own.late_wakeups > loop_limit:
+        return f"its event loop was {_ms(own.late_wakeups)} late at p99 (limit {_ms(loop_limit)})"
     return None
 
 

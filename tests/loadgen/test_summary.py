@@ -90,7 +90,8 @@ def test_an_empty_run_has_numbers_too(make_run: MakeRun) -> None:
         (Generator(lag_p99_low=0.004), None),
         (Generator(lag_p99=0.006, lag_p99_low=0.0055), "6.0 ms late"),
         (Generator(lag_p99=0.006, lag_p99_low=0.0045), None),
-        (Generator(late_wakeups=0.02), "event loop"),
+        (Generator(late_wakeups=0.011), "event loop was 11.0 ms late"),
+        (Generator(late_wakeups=0.009), None),
     ],
 )
 def test_a_run_of_an_overloaded_generator_is_not_trusted(
