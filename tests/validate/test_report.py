@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -11,70 +10,12 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from firsttoken.loadgen.records import Run
-from firsttoken.rules.slo import SloFile
 from firsttoken.validate import plots, render
-from firsttoken.validate.compare import Evidence, compare
-from firsttoken.validate.conclude import conclude
-from firsttoken.validate.found import Found, Options
 from firsttoken.validate.junit import junit
-from firsttoken.validate.page import Window
-from firsttoken.validate.schema import Dashboard, Engine, FiringAlert, Panel, Report, RuleResult
+from firsttoken.validate.schema import Report
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "validate" / "report.md"
 HOSTILE = '<script>alert("x")</script>'
-SLO = SloFile.model_validate(
-    {
-        "version": "firsttoken/v1",
-        "service": "chat",
-        "period": "30d",
-        "objectives": [
-            {
-                "name": "ttft", "kind": "latency", "metric": "ttft", "threshold": "250ms",
-                "target": 95,
-            },
-            {"name": "availability", "kind": "availability", "target": 99.5},
-        ],
-    }
-)  # fmt: skip
-
-
-@pytest.fixture
-def run(truth: type) -> Run:
-    """A run with slow requests and failed ones."""
-    made: Run = truth(ttfts=[0.1] * 60 + [2.0] * 40, failed=4).run()
-    return made
-
-
-@pytest.fixture
-def report(run: Run, window: Callable[..., Window]) -> Report:
-    """The report of it, with everything in it that a report can have."""
-    pages = window(run)
-    found = Found(Options(SLO, Path("out")))
-    found.engine = Engine(url="http://engine:8000", model="llama", version=f"0.32 {HOSTILE}")
-    found.run, found.before, found.after = run, pages.before, pages.after
-    found.comparisons = compare(run, pages, Evidence())
-    found.series = {
-        "requests running": ((0.0, 1.0), (5.0, 4.0)),
-        "requests waiting": ((0.0, 0.0), (5.0, 2.0)),
-        "KV cache in use": ((0.0, 0.1), (5.0, 0.8)),
-        "output tokens per second": ((0.0, 100.0), (5.0, 120.0)),
-    }
-    found.rules = (
-        RuleResult(group="g", name="slo:sli_bad:rate5m", kind="recording", status="passed"),
-        RuleResult(group="g", name="Burn", kind="alerting", status="failed", detail="many | one"),
-    )
-    found.alerts = (FiringAlert(name="Burn", state="firing", labels={"slo": "ttft"}),)
-    found.dashboards = (
-        Dashboard(
-            uid="d", title="LLM / SLO",
-            panels=(
-                Panel(title="Budget", status="data"),
-                Panel(title="Old", status="broken", detail=(f"A: {HOSTILE}\x1b",)),
-            ),
-        ),
-    )  # fmt: skip
-    made = conclude(found)
-    return made.model_copy(update={"created": "2026-11-24T17:00:00+00:00", "firsttoken": "0.1.0"})
 
 
 def test_markdown_is_as_it_was_agreed(report: Report) -> None:

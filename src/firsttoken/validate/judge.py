@@ -6,12 +6,13 @@ from typing import Literal
 from firsttoken.config import format_duration
 from firsttoken.loadgen import judge as client
 from firsttoken.loadgen.records import Run
-from firsttoken.rules.slo import Availability, Latency, SloFile
+from firsttoken.rules.slo import AnyObjective, Availability, Latency, SloFile
 from firsttoken.validate.page import Window
 from firsttoken.validate.schema import Check, Objective, Verdict
 
 __all__ = ["FEWEST", "client_objectives", "objectives", "percent", "sentence", "verdict"]
 
+_METRIC = {"availability": "success"}
 FEWEST = 10
 """Fewer measured requests than this judge nothing, save that they are clearly too slow."""
 
@@ -21,12 +22,20 @@ def client_objectives(slo: SloFile) -> tuple[client.Objective, ...]:
     found = []
     for objective in slo.objectives:
         target = float(objective.ratio)
+        if not _seen_by_clients(objective):
+            continue
         if isinstance(objective, Availability):
             found.append(client.Objective(objective.name, "success", None, target))
-        elif objective.metric != "queue":
+        elif isinstance(objective, Latency):
             threshold = float(objective.threshold)
             found.append(client.Objective(objective.name, objective.metric, threshold, target))
     return tuple(found)
+
+
+def _seen_by_clients(objective: AnyObjective) -> bool:
+    if isinstance(objective, Latency):
+        return objective.metric != "queue"
+    return isinstance(objective, Availability) and objective.of == "requests"
 
 
 def percent(share: float) -> str:
@@ -47,20 +56,24 @@ def objectives(slo: SloFile, run: Run | None, window: Window | None) -> tuple[Ob
 
 
 def _objective(
-    objective: Latency | Availability, seen: client.Attainment | None, window: Window | None
+    objective: AnyObjective, seen: client.Attainment | None, window: Window | None
 ) -> Objective:
     server = _server_share(objective, window)
     latency = objective if isinstance(objective, Latency) else None
     result = Objective(
         name=objective.name,
         kind=objective.kind,
-        metric=latency.metric if latency else "success",
+        metric=latency.metric if latency else _METRIC.get(objective.kind, objective.kind),
         threshold=float(latency.threshold) if latency else None,
         target=float(objective.ratio),
         judged_by="client",
         status="not_judged",
         server_attained=server[0] if server else None,
     )
+    if not _seen_by_clients(objective) and latency is None:
+        return result.model_copy(
+            update={"judged_by": "server", "detail": "only the rules on the server's metrics tell"}
+        )
     if latency is not None and latency.metric == "queue":
         result = result.model_copy(update={"judged_by": "server"})
         if server is None:
@@ -99,11 +112,9 @@ def _with_status(
     )  # fmt: skip
 
 
-def _server_share(
-    objective: Latency | Availability, window: Window | None
-) -> tuple[float, int] | None:
+def _server_share(objective: AnyObjective, window: Window | None) -> tuple[float, int] | None:
     """The share within the threshold as the server's own buckets have it, and of how many."""
-    if window is None or isinstance(objective, Availability):
+    if window is None or not isinstance(objective, Latency):
         return None
     histogram = window.histogram(objective.catalogue_metric)
     share = histogram.share_within(float(objective.threshold)) if histogram else None

@@ -116,7 +116,7 @@ class Objective(Model):
     """One objective, held against every request that was issued in the measured window."""
 
     name: str
-    kind: Literal["latency", "availability"]
+    kind: Literal["latency", "availability", "ratio", "throughput", "goodput"]
     metric: str
     threshold: float | None = Field(default=None, description="Seconds.")
     target: float = Field(description="Share from 0 to 1.")

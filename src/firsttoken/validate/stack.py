@@ -89,9 +89,10 @@ class Stack:
         except requests.RequestException as exc:
             raise NotJudgedError(f"the collector does not answer: {type(exc).__name__}") from None
         if not response.ok:
-            raise NotJudgedError(
-                f"the collector answers {response.status_code}: it can read none of its sources"
-            )
+            # Its 503 says which source could not be read, and why.
+            said = response.text.split("\n") if response.status_code == 503 else ["see its log"]
+            why = "; ".join(line for line in said if line)
+            raise NotJudgedError(f"the collector answers {response.status_code}: {why}")
         return parse(response.text), response.text
 
     def prometheus(self, rules: Path, slo: SloFile, interval: float) -> Prometheus:
