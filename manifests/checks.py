@@ -62,10 +62,15 @@ def run(
     every = tuple(items)
     world = World(every, tuple(pods_of(every)), schemas, releases)
     order = {id(item): index for index, item in enumerate(every)}
-    found = [
-        (order[id(item)], Finding(name, item.place, item.title, message))
-        for name, check in CHECKS.items()
-        if name not in skip
-        for item, message in check(world)
-    ]
+    found: list[tuple[int, Finding]] = []
+    for name, check in CHECKS.items():
+        if name in skip:
+            continue
+        try:
+            for item, message in check(world):
+                found.append((order[id(item)], Finding(name, item.place, item.title, message)))
+        except (AttributeError, KeyError, TypeError, ValueError) as exc:
+            # An object that is not as its schema says; the schema check names the place.
+            said = f"could not be judged, because an object is malformed: {exc}"
+            found.append((len(every), Finding(name, every[0].place, "all", said)))
     return [finding for _, finding in sorted(found, key=lambda pair: pair[0])]

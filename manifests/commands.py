@@ -86,11 +86,12 @@ def check(
     """Hold manifests, of any origin, against what a careful operator asks for."""
     from firsttoken.manifests import checks, findings
     from firsttoken.manifests.documents import read as read_items
-    from firsttoken.manifests.schemas import Schemas
+    from firsttoken.manifests.schemas import Schemas, check_releases
 
     for name in skip:
         if name not in checks.CHECKS:
             raise UsageError(f"--skip {name}: no such check; there are {', '.join(checks.CHECKS)}")
+    check_releases(releases or checks.RELEASES)
     items = read_items(files)
     if not items:
         raise UsageError("no objects to check")
@@ -104,7 +105,7 @@ def check(
     else:
         click.echo(findings.to_text(found, len(items)), nl=False)
     if found:
-        raise CheckFailedError(f"{len(found)} findings")
+        raise CheckFailedError(f"{len(found)} finding{'s' * (len(found) != 1)}")
 
 
 def _list_checks(ctx: click.Context) -> None:

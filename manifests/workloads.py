@@ -39,7 +39,9 @@ class PodView:
 
     @property
     def engines(self) -> list[dict[str, Any]]:
-        """The containers that run vLLM."""
+        """The containers that run vLLM; Ray starts its engines, and watches them, by itself."""
+        if self.item.kind.startswith("Ray"):
+            return []
         return [container for container in self.containers if _runs_vllm(container)]
 
 
@@ -116,13 +118,12 @@ def _merged(predictor: dict[str, Any], runtime: Item | None) -> dict[str, Any]:
     return runtime.spec | predictor | joined
 
 
-def _template(item: Item, template: object, replicas: int | None) -> PodView:
+def _template(item: Item, template: object, replicas: object) -> PodView:
     found = template if isinstance(template, dict) else {}
     return _view(item, found.get("metadata") or {}, found.get("spec") or {}, replicas)
 
 
-def _view(
-    item: Item, metadata: dict[str, Any], spec: dict[str, Any], replicas: int | None
-) -> PodView:
-    labels = metadata.get("labels") or {}
-    return PodView(item, labels, metadata.get("annotations") or {}, spec, replicas)
+def _view(item: Item, metadata: dict[str, Any], spec: dict[str, Any], replicas: object) -> PodView:
+    count = replicas if isinstance(replicas, int) else None
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    return PodView(item, labels, annotations, spec, count)
