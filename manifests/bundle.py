@@ -9,6 +9,7 @@ from firsttoken.manifests.monitoring import FLAVOURS, dashboard_maps
 from firsttoken.manifests.network import network_policy
 from firsttoken.manifests.platforms import PLATFORMS
 from firsttoken.manifests.render import plain
+from firsttoken.manifests.scaling import scaled_object
 from firsttoken.manifests.service import claim, disruption_budget
 from firsttoken.manifests.sidecar import config_digest, config_map
 from firsttoken.manifests.spec import DeploymentSpec, load
@@ -62,8 +63,10 @@ def bundle(spec: DeploymentSpec, slo: SloFile | None) -> Bundle:
     if spec.profile == "prod":
         around += [network_policy(spec), disruption_budget(spec)]
     engine = [plain(item) for item in around if item is not None]
+    engine += PLATFORMS[spec.platform](spec, buckets, config_digest(spec))
+    scaled = scaled_object(spec)
     return Bundle(
-        (*engine, *PLATFORMS[spec.platform](spec, buckets, config_digest(spec))),
+        (*engine, scaled) if scaled else tuple(engine),
         tuple(FLAVOURS[spec.monitoring.flavour](spec, slo)),
         tuple(dashboard_maps(spec)) if spec.monitoring.dashboards else (),
     )

@@ -26,7 +26,8 @@ def deployment(spec: DeploymentSpec, buckets: str | None, config_digest: str) ->
         kind="Deployment",
         metadata=common,
         spec=k8s.V1DeploymentSpec(
-            replicas=spec.replicas,
+            # An autoscaler's number is not taken back by applying the file again.
+            replicas=None if spec.autoscaling else spec.replicas,
             selector=k8s.V1LabelSelector(match_labels=selector(spec.name)),
             strategy=rolling_update(),
             template=k8s.V1PodTemplateSpec(metadata=template, spec=_pod(spec, buckets)),

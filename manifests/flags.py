@@ -7,6 +7,7 @@ import re
 
 __all__ = [
     "CUSTOM_BUCKETS",
+    "JSON_LOGS",
     "OLDEST",
     "Release",
     "check_arguments",
@@ -17,6 +18,9 @@ __all__ = [
 
 Release = tuple[int, int]
 """Major and minor version."""
+
+JSON_LOGS: Release = (0, 31)
+"""The first release that writes JSON logs by a flag."""
 
 OLDEST: Release = (0, 18)
 """The first release that is known to have ``--shutdown-timeout``."""
@@ -32,6 +36,9 @@ _SET_HERE = {
     "-tp": "accelerator.count",
     "--custom-histogram-buckets": "the objectives",
     "--enable-request-id-headers": "every deployment",
+    "--disable-access-log-for-endpoints": "every deployment",
+    "--logging-config.formatter": "engine.log_format",
+    "--otlp-traces-endpoint": "tracing.endpoint",
 }
 _REFUSED = {
     "--api-key": "a secret must not stand in arguments",
@@ -49,7 +56,7 @@ _ADDED: dict[str, Release] = {
     "--custom-histogram-buckets": CUSTOM_BUCKETS,
     "--shutdown-timeout": OLDEST,
     "--disable-access-log-for-endpoints": (0, 16),
-    "--logging-config.formatter": (0, 31),
+    "--logging-config.formatter": JSON_LOGS,
 }
 
 

@@ -83,7 +83,7 @@ def inference_service(spec: DeploymentSpec, config_digest: str) -> dict[str, Any
         model["storageUri"] = spec.location.uri
     predictor: dict[str, Any] = {
         "minReplicas": spec.replicas,
-        "maxReplicas": max(1, spec.replicas),
+        "maxReplicas": spec.autoscaling.most if spec.autoscaling else max(1, spec.replicas),
         "labels": selector(spec.name),
         "annotations": pod_annotations(spec, config_digest),
         "model": model,
@@ -92,7 +92,8 @@ def inference_service(spec: DeploymentSpec, config_digest: str) -> dict[str, Any
         **_placement(spec),
     }
     if not _is_knative(spec):
-        found["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] = "none"
+        scaler = "external" if spec.autoscaling else "none"
+        found["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] = scaler
         predictor |= {
             "automountServiceAccountToken": False,
             "initContainers": [plain(sidecar(spec, METRICS_PORT))],
@@ -133,6 +134,7 @@ def llm_inference_service(
             "model": {"uri": spec.location.uri, "name": spec.model_name},
             "replicas": spec.replicas,
             **_parallelism(spec),
+            **_tracing(spec),
             "labels": selector(spec.name),
             "annotations": pod_annotations(spec, config_digest),
             "router": {"scheduler": {}, "route": {}, "gateway": {}},
@@ -149,12 +151,27 @@ def _given_by_template(spec: DeploymentSpec, argument: str) -> bool:
         "--shutdown-timeout",
         "--tensor-parallel-size",
         "--load-format",
+        "--disable-access-log-for-endpoints",
+        "--otlp-traces-endpoint",
     }
 
 
 def _parallelism(spec: DeploymentSpec) -> dict[str, Any]:
     count = spec.accelerator.count
     return {"parallelism": {"tensor": count}} if count > 1 else {}
+
+
+def _tracing(spec: DeploymentSpec) -> dict[str, Any]:
+    if spec.tracing is None:
+        return {}
+    return {
+        "tracing": {
+            "exporter": "otlp",
+            "exporterEndpoint": spec.tracing.endpoint,
+            "sampler": "parentbased_traceidratio",
+            "samplerArg": str(spec.tracing.ratio),
+        }
+    }
 
 
 def _placement(spec: DeploymentSpec) -> dict[str, Any]:

@@ -22,6 +22,7 @@ __all__ = [
     "pod_monitor",
     "prometheus_rule",
     "scrape_job",
+    "selector_of",
 ]
 
 # Above what a page of vLLM 0.32, eight GPUs and the collector's own metrics needs, several times.
@@ -93,12 +94,12 @@ def groups(spec: DeploymentSpec, slo: SloFile) -> tuple[Group, ...]:
     ``rules.generate.rule_groups`` does.
     """
     if not slo.selector:
-        slo = slo.model_copy(update={"selector": _selector(spec)})
+        slo = slo.model_copy(update={"selector": selector_of(spec)})
     scrape = max(1, round(spec.monitoring.interval))
     return rule_groups(slo, options=Options(scrape, runbooks=spec.monitoring.runbooks))
 
 
-def _selector(spec: DeploymentSpec) -> dict[str, str]:
+def selector_of(spec: DeploymentSpec) -> dict[str, str]:
     """Labels by which Prometheus knows this deployment's series."""
     if spec.monitoring.flavour == "annotations":
         # The usual job for annotated pods copies a pod's labels and has one name for all.

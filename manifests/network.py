@@ -48,6 +48,8 @@ def _egress(spec: DeploymentSpec) -> list[k8s.V1NetworkPolicyEgressRule]:
             ports=[_port(port) for port in (HTTPS_PORT, *spec.engine.egress_ports)]
         ),
     ]
+    if spec.tracing:
+        found.append(k8s.V1NetworkPolicyEgressRule(ports=[_port(spec.tracing.port)]))
     if spec.platform == "ray-service":
         found.append(k8s.V1NetworkPolicyEgressRule(to=[_own_pods(spec)]))
     if spec.collector.gpu_exporter:

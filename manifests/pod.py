@@ -1,7 +1,10 @@
 """The engine's pod, part by part, as every platform needs it."""
 
+from urllib.parse import quote
+
 from kubernetes import client as k8s
 
+from firsttoken.manifests.flags import JSON_LOGS
 from firsttoken.manifests.names import selector
 from firsttoken.manifests.sidecar import config_volume
 from firsttoken.manifests.sources import MODEL_DIR
@@ -35,6 +38,11 @@ def arguments(spec: DeploymentSpec, buckets: str | None, model: str = "") -> lis
     ]
     if spec.accelerator.count > 1:
         found.append(f"--tensor-parallel-size={spec.accelerator.count}")
+    if spec.engine.log_format == "json" and spec.engine.version >= JSON_LOGS:
+        found.append("--logging-config.formatter=json")
+    found.append("--disable-access-log-for-endpoints=/health,/metrics")
+    if spec.tracing:
+        found.append(f"--otlp-traces-endpoint={spec.tracing.endpoint}")
     if spec.location.source == "s3" and not model:
         found.append("--load-format=runai_streamer")  # reads from the store without a copy on disk
     if buckets:
@@ -94,6 +102,30 @@ def pod_security() -> k8s.V1PodSecurityContext:
     )
 
 
+def _trace_variables(spec: DeploymentSpec) -> list[k8s.V1EnvVar]:
+    """What tells a span's origin, which vLLM itself leaves out."""
+    if spec.tracing is None:
+        return []
+    origin = {"k8s.namespace.name": spec.namespace, "gen_ai.request.model": spec.model_name}
+    found = []
+    # Knative takes no references to a pod's own fields unless that is switched on.
+    if spec.platform != "kserve-knative":
+        for name, field in (("NODE_NAME", "spec.nodeName"), ("POD_NAME", "metadata.name")):
+            source = k8s.V1EnvVarSource(field_ref=k8s.V1ObjectFieldSelector(field_path=field))
+            found.append(k8s.V1EnvVar(name=name, value_from=source))
+    pairs = [f"{key}={quote(value, safe='')}" for key, value in origin.items()]
+    if found:
+        pairs += ["k8s.node.name=$(NODE_NAME)", "k8s.pod.name=$(POD_NAME)"]
+    values = {
+        "OTEL_SERVICE_NAME": spec.name,
+        "OTEL_RESOURCE_ATTRIBUTES": ",".join(pairs),
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": spec.tracing.protocol,
+        "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+        "OTEL_TRACES_SAMPLER_ARG": str(spec.tracing.ratio),
+    }
+    return found + [k8s.V1EnvVar(name=name, value=value) for name, value in values.items()]
+
+
 def resources(spec: DeploymentSpec) -> k8s.V1ResourceRequirements:
     """Requests and limits of the engine; its CPU is not limited, which would only slow it."""
     limits = {"memory": spec.engine.memory, "ephemeral-storage": spec.engine.scratch}
@@ -127,7 +159,7 @@ def environment(spec: DeploymentSpec) -> list[k8s.V1EnvVar]:
             ("VLLM_CACHE_ROOT", f"{CACHE}/vllm"),
         )
     ]
-    return [*cached, *own_environment(spec)]
+    return [*cached, *_trace_variables(spec), *own_environment(spec)]
 
 
 def own_environment(spec: DeploymentSpec) -> list[k8s.V1EnvVar]:

@@ -69,6 +69,8 @@ def serve_config(spec: DeploymentSpec, buckets: str | None) -> str:
         options["tensor_parallel_size"] = spec.accelerator.count
     if buckets:
         options["custom_histogram_buckets"] = json.loads(buckets)
+    if spec.tracing:
+        options["otlp_traces_endpoint"] = spec.tracing.endpoint
     if spec.location.source == "s3":
         options["load_format"] = "runai_streamer"
     model = {

@@ -30,7 +30,7 @@ def claim(spec: DeploymentSpec) -> k8s.V1PersistentVolumeClaim | None:
     """The model cache; shared between nodes when there are several replicas."""
     if not spec.cache:
         return None
-    mode = "ReadWriteMany" if spec.replicas > 1 else "ReadWriteOnce"
+    mode = "ReadWriteMany" if spec.most_replicas > 1 else "ReadWriteOnce"
     return k8s.V1PersistentVolumeClaim(
         api_version="v1",
         kind="PersistentVolumeClaim",
@@ -44,7 +44,7 @@ def claim(spec: DeploymentSpec) -> k8s.V1PersistentVolumeClaim | None:
 
 def disruption_budget(spec: DeploymentSpec) -> k8s.V1PodDisruptionBudget | None:
     """At most one replica goes at a time; none with one replica, where it would block drains."""
-    if spec.replicas < 2:
+    if spec.most_replicas < 2:
         return None
     return k8s.V1PodDisruptionBudget(
         api_version="policy/v1",

@@ -64,9 +64,9 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         {"engine": {"arguments": ["--disable_log_requests=true"]}},
         "vLLM 0.32 has no --disable-log-requests",
     ),
-    "flag of a later release": (
+    "flag of a setting": (
         {"engine": {"release": "0.30", "arguments": ["--logging-config.formatter=json"]}},
-        "vLLM 0.30 has no --logging-config.formatter; it came with 0.31",
+        "--logging-config.formatter is set by engine.log_format",
     ),
     "flag that is set anyway": (
         {"engine": {"arguments": ["--port=80"]}},
@@ -77,8 +77,8 @@ MISTAKES: dict[str, tuple[dict[str, Any], str]] = {
         "--api-key cannot be used: a secret must not stand in arguments",
     ),
     "variable that there is not": (
-        {"engine": {"arguments": ["--otlp-traces-endpoint=$(JAEGER)"]}},
-        "$(JAEGER) in --otlp-traces-endpoint=$(JAEGER) is no variable of the container",
+        {"engine": {"arguments": ["--download-dir=$(DIR)"]}},
+        "$(DIR) in --download-dir=$(DIR) is no variable of the container; it has HF_HOME",
     ),
     "secret in the environment": (
         {"engine": {"environment": {"OPENAI_API_KEY": "s3cr3t"}}},

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
@@ -16,10 +17,11 @@ PAGE = (Path(__file__).parents[2] / "docs" / "kubernetes.md").read_text()
 def keys(model: type[BaseModel], prefix: str = "") -> list[str]:
     found = []
     for name, field in model.model_fields.items():
-        kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            found += keys(kind, f"{prefix}{name}.")
-        else:
+        kinds = [field.annotation, *get_args(field.annotation)]
+        parts = [k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)]
+        for part in parts:
+            found += keys(part, f"{prefix}{name}.")
+        if not parts:
             found.append(prefix + name)
     return found
 
