@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from firsttoken.config import format_duration
-from firsttoken.rules.slo import Availability, Latency, LatencyKey, SloFile
+from firsttoken.rules.slo import AnyObjective, Goodput, Latency, LatencyKey, SloFile
 
 __all__ = ["FAMILY", "VLLM", "bounds_of", "problems", "snapped"]
 
@@ -60,7 +60,7 @@ def problems(slo: SloFile) -> list[str]:
     """A sentence for each threshold that is not a bound: its neighbours, and what adds one."""
     found = []
     for objective in slo.objectives:
-        if not isinstance(objective, Latency):
+        if not isinstance(objective, Latency | Goodput):
             continue
         bounds = bounds_of(slo, objective.metric)
         if bounds is not None and objective.threshold not in bounds:
@@ -68,7 +68,7 @@ def problems(slo: SloFile) -> list[str]:
     return found
 
 
-def _sentence(slo: SloFile, objective: Latency, bounds: tuple[Decimal, ...]) -> str:
+def _sentence(slo: SloFile, objective: Latency | Goodput, bounds: tuple[Decimal, ...]) -> str:
     near = " and ".join(
         format_duration(float(bound))
         for bound in _neighbours(objective.threshold, bounds)
@@ -93,9 +93,9 @@ def snapped(slo: SloFile, direction: Literal["up", "down"]) -> SloFile:
 
     A threshold that has no bound on that side stays, and ``problems`` names it.
     """
-    moved: list[Latency | Availability] = []
+    moved: list[AnyObjective] = []
     for objective in slo.objectives:
-        if isinstance(objective, Latency):
+        if isinstance(objective, Latency | Goodput):
             bounds = bounds_of(slo, objective.metric)
             if bounds is not None and objective.threshold not in bounds:
                 below, above = _neighbours(objective.threshold, bounds)

@@ -6,14 +6,13 @@ from typing import Literal
 import click
 
 from firsttoken.config import parse_duration
-from firsttoken.errors import UsageError
 from firsttoken.rules import buckets, output, scenarios
 from firsttoken.rules.explain import explain as explained
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.model import Options
 from firsttoken.rules.routing import alertmanager
 from firsttoken.rules.slo import SloFile, load
-from firsttoken.vocabulary import SEMCONV, Vocabulary
+from firsttoken.sources import vocabulary_of
 
 __all__ = ["alertmanager", "rules"]
 
@@ -41,6 +40,11 @@ _SCRAPE = click.option(
     "--scrape-interval", "scrape", type=_Seconds(), default="30s", show_default=True,
     help="How often Prometheus scrapes the service; windows must span several scrapes.",
 )  # fmt: skip
+_SOURCE = click.option(
+    "--source", metavar="NAME[,NAME]",
+    help="What Prometheus scrapes: semconv (the collector), or profiles such as vllm,dcgm; without"
+    " it, what FILE says.",
+)  # fmt: skip
 _SNAP = click.option(
     "--snap", type=click.Choice(("up", "down")),
     help="Move a threshold that is no bucket bound to the next bound: up is looser.",
@@ -58,15 +62,6 @@ def _read(file: Path, snap: Literal["up", "down"] | None) -> SloFile:
     return moved
 
 
-def _vocabulary(slo: SloFile) -> Vocabulary:
-    if slo.source != SEMCONV.name:
-        raise UsageError(
-            f"source {slo.source}: rules are generated for {SEMCONV.name}, the names that the"
-            " collector serves"
-        )
-    return SEMCONV
-
-
 @click.group()
 def rules() -> None:
     """Service-level objectives as Prometheus rules and burn-rate alerts."""
@@ -76,11 +71,13 @@ def rules() -> None:
     epilog="""\b
 Examples:
   firsttoken rules generate slo.yaml > rules.yaml
+  firsttoken rules generate slo.yaml --source vllm,dcgm > rules.yaml
   firsttoken rules generate slo.yaml --format prometheusrule --namespace ml | kubectl apply -f -
 """
 )
 @_FILE
 @_SCRAPE
+@_SOURCE
 @_SNAP
 @click.option(
     "--format", "form", type=click.Choice(("file", "prometheusrule")), default="file",
@@ -91,12 +88,14 @@ Examples:
               help="Fewer bad events than this in a window alert nobody.")  # fmt: skip
 @click.option("--runbooks", default="", help="Address of the folder of runbooks.")
 def generate(
-    file: Path, scrape: int, snap: Literal["up", "down"] | None, form: str,
+    file: Path, scrape: int, source: str | None, snap: Literal["up", "down"] | None, form: str,
     namespace: str | None, min_bad: int, runbooks: str,
 ) -> None:  # fmt: skip
     """Write the rules of the objectives in FILE to stdout."""
     slo = _read(file, snap)
-    groups = rule_groups(slo, _vocabulary(slo), Options(scrape, min_bad, runbooks))
+    groups = rule_groups(
+        slo, vocabulary_of(source or slo.source), Options(scrape, min_bad, runbooks)
+    )
     if form == "file":
         click.echo(output.rule_file(groups), nl=False)
         return
@@ -128,11 +127,15 @@ Examples:
 )
 @_FILE
 @_SCRAPE
+@_SOURCE
 @_SNAP
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path),
               help="Keep the rules and their unit tests in this folder.")  # fmt: skip
-def test(file: Path, scrape: int, snap: Literal["up", "down"] | None, out: Path | None) -> None:
+def test(
+    file: Path, scrape: int, source: str | None, snap: Literal["up", "down"] | None,
+    out: Path | None,
+) -> None:  # fmt: skip
     """Write promtool unit tests for the rules of FILE and run them."""
     slo = _read(file, snap)
-    count = scenarios.run(slo, _vocabulary(slo), Options(scrape), out)
+    count = scenarios.run(slo, vocabulary_of(source or slo.source), Options(scrape), out)
     click.echo(f"{count} of {count} scenarios passed")

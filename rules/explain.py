@@ -5,7 +5,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from firsttoken.config import format_duration
 from firsttoken.rules.generate import tiers_of
 from firsttoken.rules.model import DEFAULTS, Options, number
-from firsttoken.rules.slo import Availability, Latency, SloFile
+from firsttoken.rules.slo import AnyObjective, Availability, Latency, SloFile
 from firsttoken.rules.windows import Tier
 
 __all__ = ["explain"]
@@ -18,13 +18,13 @@ def explain(slo: SloFile, options: Options = DEFAULTS) -> str:
     return "\n\n".join(_objective(slo, objective, options) for objective in slo.objectives) + "\n"
 
 
-def _objective(slo: SloFile, objective: Latency | Availability, options: Options) -> str:
+def _objective(slo: SloFile, objective: AnyObjective, options: Options) -> str:
     period = format_duration(slo.period)
-    promise = (
-        f"{objective.metric} within {format_duration(float(objective.threshold))}"
-        if isinstance(objective, Latency)
-        else f"not ended with {' or '.join(objective.bad)}"
-    )
+    promise = f"of {objective.promise}"
+    if isinstance(objective, Latency):
+        promise = f"{objective.metric} within {format_duration(float(objective.threshold))}"
+    elif isinstance(objective, Availability):
+        promise = f"not ended with {' or '.join(objective.bad)}"
     lines = [
         f"{objective.name}: {number(objective.target)} % {promise}, over {period};"
         f" {number(objective.budget * 100)} % may be bad."

@@ -8,11 +8,10 @@ from decimal import Decimal
 from itertools import chain
 
 from firsttoken import promql, recorded
-from firsttoken.catalogue import REQUESTS_FINISHED
 from firsttoken.config import format_duration
 from firsttoken.errors import ConfigError, UsageError
-from firsttoken.promql import Matcher
 from firsttoken.rules import buckets, packs
+from firsttoken.rules.indicators import matchers, rates, samples
 from firsttoken.rules.model import (
     DEFAULTS,
     AlertRule,
@@ -22,7 +21,7 @@ from firsttoken.rules.model import (
     RecordingRule,
     number,
 )
-from firsttoken.rules.slo import Availability, Latency, SloFile
+from firsttoken.rules.slo import AnyObjective, Goodput, Latency, SloFile
 from firsttoken.rules.windows import Tier, plan, tiers
 from firsttoken.vocabulary import SEMCONV, NotReportedError, Vocabulary
 
@@ -32,7 +31,6 @@ ALERT = "LLMErrorBudgetBurn"
 _ALWAYS = (300, 3600)
 """Windows that dashboards show for every period."""
 _LATELY = format_duration(_ALWAYS[-1])
-_REASON = "gen_ai.response.finish_reason"
 _SLOWEST_EVALUATION = 120
 """Longer than this between evaluations, and a recorded series looks stale now and then."""
 
@@ -59,7 +57,7 @@ def rule_groups(
     return (*groups, _constants(context))
 
 
-def tiers_of(slo: SloFile, objective: Latency | Availability, options: Options) -> tuple[Tier, ...]:
+def tiers_of(slo: SloFile, objective: AnyObjective, options: Options) -> tuple[Tier, ...]:
     """The tiers of one objective; raises UsageError where none can page, naming the objective."""
     try:
         return tiers(int(slo.period), objective.budget, options.scrape)
@@ -67,63 +65,40 @@ def tiers_of(slo: SloFile, objective: Latency | Availability, options: Options) 
         raise UsageError(f"objective {objective.name}: {exc}") from None
 
 
-def _objective_groups(context: Context, objective: Latency | Availability) -> tuple[Group, Group]:
+def _objective_groups(context: Context, objective: AnyObjective) -> tuple[Group, Group]:
     found = tiers_of(context.slo, objective, context.options)
     labels = {"service": context.slo.service, "slo": objective.name}
     windows = sorted({*plan([found]), *_ALWAYS})
-    rates = chain.from_iterable(_rates(context, objective, window, labels) for window in windows)
+    recordings = chain.from_iterable(
+        _rates(context, objective, window, labels) for window in windows
+    )
     alerts = [_burn_alert(context, objective, tier) for tier in found]
     name = f"firsttoken-{context.slo.service}-{objective.name}"
     every = context.options.scrape
     rarely = max(every, min(_SLOWEST_EVALUATION, context.period // 720))
     base = format_duration(windows[0])
     return (
-        Group(f"{name}.rules", (*rates, *alerts), every),
+        Group(f"{name}.rules", (*samples(context, objective), *recordings, *alerts), every),
         Group(f"{name}-period.rules", _over_period(context, objective, base, labels), rarely),
     )
 
 
 def _rates(
-    context: Context, objective: Latency | Availability, window: int, labels: dict[str, str]
+    context: Context, objective: AnyObjective, window: int, labels: dict[str, str]
 ) -> tuple[RecordingRule, RecordingRule]:
     text = format_duration(window)
-    if isinstance(objective, Latency):
-        total, bad = _latency(context, objective, text)
-    else:
-        total, bad = _availability(context, objective, text)
+    total, bad = rates(context, objective, text)
     return (
         RecordingRule(recorded.total(text), total, labels),
         RecordingRule(recorded.bad(text), bad, labels),
     )
 
 
-def _latency(context: Context, objective: Latency, window: str) -> tuple[str, str]:
-    metric = objective.catalogue_metric
-    total = promql.count_rate(metric, window, context.scope)
-    good = promql.bucket_rate(metric, objective.threshold, window, context.scope)
-    # Count and buckets come from one scrape, but rates may differ in their last digits.
-    return total, f"clamp_min({total} - {good}, 0)"
-
-
-def _availability(context: Context, objective: Availability, window: str) -> tuple[str, str]:
-    counted, failed = context.scope, context.scope
-    for reason in objective.ignored:
-        counted = counted.matching(Matcher(_REASON, reason, "!="))
-    if len(objective.bad) == 1:
-        failed = failed.matching(Matcher(_REASON, objective.bad[0]))
-    else:
-        failed = failed.matching(Matcher(_REASON, "|".join(objective.bad), "=~"))
-    total = promql.rate(REQUESTS_FINISHED, window, counted)
-    bad = promql.rate(REQUESTS_FINISHED, window, failed)
-    # Many exporters have no series of a reason until it first happens.
-    return total, f"{bad} or 0 * {total}"
-
-
 def _over_period(
-    context: Context, objective: Latency | Availability, base: str, labels: dict[str, str]
+    context: Context, objective: AnyObjective, base: str, labels: dict[str, str]
 ) -> tuple[RecordingRule, ...]:
     period = format_duration(context.period)
-    own = _matchers(labels)
+    own = matchers(labels)
     share = promql.divide(f"{recorded.PERIOD_BAD}{own}", f"{recorded.PERIOD_TOTAL}{own}")
     lately = promql.divide(f"{recorded.bad(_LATELY)}{own}", f"{recorded.total(_LATELY)}{own}")
     return (
@@ -144,31 +119,22 @@ def _over_period(
     )
 
 
-def _matchers(labels: dict[str, str]) -> str:
-    return "{" + ", ".join(f"{name}={promql.quote(value)}" for name, value in labels.items()) + "}"
-
-
-def _burn_alert(context: Context, objective: Latency | Availability, tier: Tier) -> AlertRule:
-    own = _matchers({"service": context.slo.service, "slo": objective.name})
+def _burn_alert(context: Context, objective: AnyObjective, tier: Tier) -> AlertRule:
+    own = matchers({"service": context.slo.service, "slo": objective.name})
     long, short = format_duration(tier.long), format_duration(tier.short)
     shares = [promql.divide(recorded.bad(w) + own, recorded.total(w) + own) for w in (long, short)]
     legs = [f"{share} > {number(tier.threshold)}" for share in shares]
     # Half an event less, because a rate over a window extrapolates a little.
     fewest = number(Decimal(context.options.fewest_bad) - Decimal("0.5"))
     guard = f"{recorded.bad(long)}{own} * {tier.long} >= {fewest}"
-    percent = number(objective.target)
-    what = (
-        f"{percent} % of {objective.metric.upper()} within"
-        f" {format_duration(float(objective.threshold))}"
-        if isinstance(objective, Latency)
-        else f"{percent} % of requests without error"
-    )
+    whose = f"{{{{ with $labels.{context.model} }}}}Model {{{{ . }}}} of {{{{ end }}}}"
     return context.alert(
         ALERT,
         "\nand ".join([*legs, guard]),
         "An objective's error budget burns too fast.",
-        f"Model {{{{ $labels.{context.model} }}}} of {context.slo.service} misses its objective"
-        f" {objective.name} ({what}): {{{{ $value | humanizePercentage }}}} of the events in the"
+        f"{whose}{context.slo.service} misses its objective {objective.name}"
+        f" ({number(objective.target)} % of {objective.promise}):"
+        " {{ $value | humanizePercentage }} of the events in the"
         f" last {long} are bad, more than the {number(tier.threshold * 100)} % at which"
         f" {number((tier.spent * 100).quantize(Decimal('0.1')))} % of the budget of"
         f" {format_duration(context.period)} go in {long}.",
@@ -187,7 +153,7 @@ def _constants(context: Context) -> Group:
             (recorded.PERIOD, Decimal(context.period), {}),
             (recorded.INFO, Decimal(1), {**context.slo.labels, "kind": objective.kind}),
         ]
-        if isinstance(objective, Latency):
+        if isinstance(objective, Latency | Goodput):
             metric = {recorded.METRIC_LABEL: objective.catalogue_metric.name}
             values.append((recorded.THRESHOLD, objective.threshold, metric))
         rules += [

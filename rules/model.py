@@ -79,7 +79,7 @@ class Context:
     def scope(self) -> Scope:
         """The service's series, kept apart by model."""
         where = tuple(Matcher(name, value) for name, value in sorted(self.slo.selector.items()))
-        return Scope(where, (REQUEST_MODEL.name,), self.vocabulary)
+        return Scope(where, (REQUEST_MODEL.name, *self.slo.group_by), self.vocabulary)
 
     def alert(
         self,
@@ -94,8 +94,8 @@ class Context:
     ) -> AlertRule:
         """An alert with the labels and annotations that every alert of the service has."""
         annotations = {"summary": summary, "description": description}
-        if self.options.runbooks:
-            address = self.options.runbooks.rstrip("/")
+        address = (self.options.runbooks or self.slo.runbooks).rstrip("/")
+        if address:
             annotations["runbook_url"] = f"{address}/{name.lower()}.md"
         all_labels = {
             **self.slo.labels, "service": self.slo.service, "severity": severity, **(labels or {})

@@ -2,35 +2,19 @@
 
 import subprocess
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from firsttoken.catalogue import REQUESTS_FINISHED
 from firsttoken.errors import CheckFailedError, NotJudgedError
-from firsttoken.promql import quote
 from firsttoken.rules.generate import ALERT, rule_groups, tiers_of
 from firsttoken.rules.model import DEFAULTS, Context, Options
 from firsttoken.rules.output import rule_file, to_yaml
-from firsttoken.rules.slo import Availability, Latency, SloFile
+from firsttoken.rules.series import MODEL, Phase, input_series
+from firsttoken.rules.slo import AnyObjective, Goodput, SloFile, Throughput
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
 __all__ = ["run", "unit_tests"]
-
-_MODEL = "some/model"
-_RATE = 600
-"""Requests in a step."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Phase:
-    """So many steps with this share of bad events among ``requests`` in each."""
-
-    steps: int
-    bad: Decimal
-    requests: int = _RATE
 
 
 def unit_tests(
@@ -68,90 +52,57 @@ def run(slo: SloFile, vocabulary: Vocabulary, options: Options, folder: Path | N
     return len(tests["tests"])
 
 
-def _tests(context: Context, objective: Latency | Availability) -> list[dict[str, Any]]:
+def _tests(context: Context, objective: AnyObjective) -> list[dict[str, Any]]:
     found = tiers_of(context.slo, objective, context.options)
     pages = [tier for tier in found if tier.severity == "critical"]
     first, last = pages[0], pages[-1]
     none, all_bad = Decimal(0), Decimal(1)
-    step = max(context.options.scrape, first.short // 5)
+    # A floor is held against a rate over a few scrapes, so its samples must be as close.
+    floor = isinstance(objective, Throughput | Goodput)
+    step = context.options.scrape if floor else max(context.options.scrape, first.short // 5)
     whole = first.long // step + 2
+    lag = max(60, 4 * context.options.scrape) + step if floor else 0
     cases = [
-        ("all events bad", [_Phase(whole, all_bad)], {first.burn: True}),
-        ("all events good", [_Phase(whole, none)], {}),
-        ("idle", [_Phase(whole, none, 0)], {}),
-        ("one bad event", [_Phase(whole, none, 0), _Phase(1, all_bad, 1), _Phase(3, none, 0)], {}),
+        ("all events bad", [Phase(whole, all_bad)], {first.burn: True}),
+        ("all events good", [Phase(whole, none)], {}),
+        ("idle", [Phase(whole, none, 0)], {}),
+        ("counters reset", [Phase(whole // 2, none), Phase(whole // 2, none, resets=True)], {}),
+        ("nothing reports", [Phase(whole, none, absent=True)], {}),
         (
             "recovered",
-            [_Phase(whole, all_bad), _Phase(first.short // step + 2, none)],
+            [Phase(whole, all_bad), Phase((first.short + lag) // step + 2, none)],
             {first.burn: False},
         ),
     ]
+    if not floor:
+        blip = [Phase(whole, none, 0), Phase(1, all_bad, 1), Phase(3, none, 0)]
+        cases.append(("one bad event", blip, {}))
     tests = [_test(context, objective, step, *case) for case in cases]
-    if last is not first:
+    if last is not first and not floor:
         share = min(Decimal(1), (last.threshold + first.threshold) / 2)
         slow = max(context.options.scrape, last.short // 5)
-        phases = [_Phase(last.long // slow + 2, share)]
+        phases = [Phase(last.long // slow + 2, share)]
         expected = {last.burn: True} | ({} if share > first.threshold else {first.burn: False})
         tests.append(_test(context, objective, slow, "slow burn", phases, expected))
     return tests
 
 
 def _test(
-    context: Context, objective: Latency | Availability, step: int, name: str,
-    phases: list[_Phase], expected: dict[str, bool],
+    context: Context, objective: AnyObjective, step: int, name: str,
+    phases: list[Phase], expected: dict[str, bool],
 ) -> dict[str, Any]:  # fmt: skip
     end = f"{(sum(phase.steps for phase in phases)) * step}s"
     firing = f'ALERTS{{alertname="{ALERT}", alertstate="firing", slo="{objective.name}"'
     checks = [
-        (f'count({firing}, burn="{burn}", {context.model}="{_MODEL}"}}) or vector(0)', int(fires))
+        (f'count({firing}, burn="{burn}", {context.model}="{MODEL}"}}) or vector(0)', int(fires))
         for burn, fires in expected.items()
     ] or [(f"count({firing}}}) or vector(0)", 0)]
     return {
         "name": f"{objective.name}: {name}",
         "interval": f"{step}s",
-        "input_series": _series(context, objective, phases),
+        "input_series": input_series(context, objective, phases, step),
         "promql_expr_test": [
             {"expr": expr, "eval_time": end, "exp_samples": [{"labels": "{}", "value": value}]}
             for expr, value in checks
         ],
     }
-
-
-def _series(
-    context: Context, objective: Latency | Availability, phases: list[_Phase]
-) -> list[dict[str, str]]:
-    labels = {**context.slo.selector, context.model: _MODEL}
-    total = _counter(phases, lambda phase: phase.requests)
-    bad = _counter(phases, _bad)
-    good = _counter(phases, lambda phase: phase.requests - _bad(phase))
-    if isinstance(objective, Latency):
-        name = context.vocabulary.find(objective.catalogue_metric, {})[0].series
-        le = {"le": format(objective.threshold.normalize(), "f")}
-        return [
-            {"series": _named(f"{name}_count", labels), "values": total},
-            {"series": _named(f"{name}_bucket", labels | le), "values": good},
-        ]
-    name = context.vocabulary.find(REQUESTS_FINISHED, {})[0].series
-    reason = context.vocabulary.label("gen_ai.response.finish_reason")
-    return [
-        {"series": _named(name, labels | {reason: objective.bad[0]}), "values": bad},
-        {"series": _named(name, labels | {reason: "stop"}), "values": good},
-    ]
-
-
-def _bad(phase: _Phase) -> int:
-    return int(phase.bad * phase.requests)
-
-
-def _counter(phases: list[_Phase], each: Callable[[_Phase], int]) -> str:
-    """promtool's notation: start, then so many steps of so much."""
-    parts, value = ["0"], 0
-    for phase in phases:
-        growth = each(phase)
-        parts.append(f"{value + growth}+{growth}x{phase.steps - 1}")
-        value += growth * phase.steps
-    return " ".join(parts)
-
-
-def _named(name: str, labels: dict[str, str]) -> str:
-    return name + "{" + ",".join(f"{key}={quote(value)}" for key, value in labels.items()) + "}"

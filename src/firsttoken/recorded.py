@@ -17,6 +17,8 @@ __all__ = [
     "PERIOD",
     "PERIOD_BAD",
     "PERIOD_TOTAL",
+    "SAMPLE_BAD",
+    "SAMPLE_TOTAL",
     "SERVICE_LABEL",
     "THRESHOLD",
     "TOTAL",
@@ -32,6 +34,10 @@ TOTAL = "slo:sli_total:rate"
 PERIOD_BAD = "slo:sli_bad:period_rate"
 """Bad events per second over the whole period."""
 PERIOD_TOTAL = "slo:sli_total:period_rate"
+SAMPLE_TOTAL = "slo:sli_total:sample"
+"""Of a throughput floor: 1 while there is demand, else 0."""
+SAMPLE_BAD = "slo:sli_bad:sample"
+"""1 while there is demand and the floor is missed, else 0."""
 OBJECTIVE = "slo:objective:ratio"
 BUDGET = "slo:error_budget:ratio"
 """The share of events that may be bad."""

@@ -15,6 +15,7 @@ from firsttoken.rules.commands import rules
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.model import Options
 from firsttoken.rules.slo import SloFile, load
+from firsttoken.sources import vocabulary_of
 from firsttoken.vocabulary import SEMCONV
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +29,25 @@ def one(kind: str, **changes: object) -> SloFile:
     shapes: dict[str, dict[str, object]] = {
         "latency": {"metric": "ttft", "threshold": "1s", "target": 99},
         "availability": {"target": "99.5"},
+        "http": {"kind": "availability", "of": "http", "target": 99},
+        "ratio": {
+            "target": 99,
+            "total": {"metric": "gen_ai.server.requests.finished"},
+            "good": {
+                "metric": "gen_ai.server.requests.finished",
+                "where": {"gen_ai.response.finish_reason": "stop"},
+            },
+        },
+        "raw": {
+            "kind": "ratio",
+            "target": 99,
+            "total": {"metric": "gateway_requests_total"},
+            "bad": {"metric": "gateway_requests_total", "where": {"code": "500"}},
+        },
+        "throughput": {"floor": 500, "target": 95},
+        "goodput": {"floor": "0.5", "metric": "e2e", "threshold": "10s", "target": 95},
     }
-    objective = {"name": "it", "kind": kind, **shapes[kind]}
+    objective: dict[str, object] = {"name": "it", "kind": kind, **shapes[kind]}
     head = {"version": "firsttoken/v1", "service": "chat", "period": "7d"}
     return SloFile.model_validate(head | {"objectives": [objective]} | changes)
 
@@ -79,9 +97,19 @@ def test_quotes_in_a_selector_are_escaped(tmp_path: Path) -> None:
     assert r'namespace="a\"b\\c"' in yaml.safe_load(text)["groups"][0]["rules"][0]["expr"]
 
 
-@pytest.mark.parametrize("kind", ["latency", "availability"])
-def test_alerts_fire_and_stay_silent_as_they_must(kind: str) -> None:
-    assert scenarios.run(one(kind), SEMCONV, FAST) == 6
+@pytest.mark.parametrize(
+    ("kind", "count"),
+    [("latency", 8), ("availability", 8), ("http", 8), ("ratio", 8), ("raw", 8),
+     ("throughput", 6), ("goodput", 6)],
+)  # fmt: skip
+def test_alerts_fire_and_stay_silent_as_they_must(kind: str, count: int) -> None:
+    assert scenarios.run(one(kind), SEMCONV, FAST) == count
+
+
+@pytest.mark.parametrize("kind", ["latency", "throughput"])
+def test_the_same_rules_work_on_an_engine_that_is_scraped_itself(kind: str) -> None:
+    """Other names, labels, and one series for each direction of tokens."""
+    assert scenarios.run(one(kind), vocabulary_of("vllm"), FAST)
 
 
 def test_the_unit_tests_notice_a_rule_that_cannot_fire(tmp_path: Path) -> None:
