@@ -95,6 +95,7 @@ class Api:
             "root": simulation.model,
             "parent": None,
             "max_model_len": simulation.parameters.max_model_len,
+            "permission": [],
         }
         return web.json_response({"object": "list", "data": [card]})
 
@@ -141,7 +142,10 @@ class Api:
     ) -> web.StreamResponse:
         prompt = body.prompt_ids(self._tokenizer)
         wish = body.wish(len(prompt), self._simulation.parameters.max_model_len)
-        head = Head(self._simulation.model, prompt, bool(body.return_token_ids), body.usage_always)
+        head = Head(
+            *(self._simulation.model, prompt, bool(body.return_token_ids)),
+            *(body.usage_always, body.usage_at_end),
+        )
         form: Format = ChatFormat(head) if isinstance(body, ChatRequest) else CompletionFormat(head)
         job = self._engine.submit(prompt, wish, arrival)
         try:

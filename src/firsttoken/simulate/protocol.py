@@ -1,6 +1,6 @@
 """The requests of vLLM's OpenAI-compatible API as far as they are simulated, and its errors.
 
-Sampling options that a real model heeds (``temperature`` and its like) are accepted and have no
+Sampling options that a real model heeds (``temperature`` and its like) are checked and have no
 effect.  What would change the shape of an answer, and is not simulated, is refused.
 """
 
@@ -77,6 +77,10 @@ class GenerationRequest(_Body):
     echo: bool | None = False
     tools: list[Any] | None = None
     response_format: dict[str, Any] | None = None
+    temperature: float | None = None
+    top_p: float | None = None
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
     structured_outputs: dict[str, Any] | None = None
 
     @property
@@ -101,6 +105,7 @@ class GenerationRequest(_Body):
     def wish(self, prompt_tokens: int, max_model_len: int) -> Wish:
         """The answer that is asked for; raises ApiError where vLLM would refuse the request."""
         self._refuse_unsupported()
+        self._refuse_sampling()
         limit = self.limit()
         if limit is not None and limit > max_model_len:
             raise _refusal(
@@ -143,6 +148,18 @@ class GenerationRequest(_Body):
                 raise _refusal(f"The simulated engine does not do {name}.", name)
         if (self.response_format or {}).get("type", "text") != "text":
             raise _refusal("The simulated engine answers in plain text.", "response_format")
+
+    def _refuse_sampling(self) -> None:
+        if self.temperature is not None and self.temperature < 0:
+            raise _refusal(
+                f"temperature must be non-negative, got {self.temperature}.", "temperature"
+            )
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise _refusal(f"top_p must be in (0, 1], got {self.top_p}.", "top_p")
+        for name in ("presence_penalty", "frequency_penalty"):
+            value = getattr(self, name)
+            if value is not None and not -2 <= value <= 2:
+                raise _refusal(f"{name} must be in [-2, 2], got {value}.", name)
 
 
 class CompletionRequest(GenerationRequest):

@@ -16,6 +16,8 @@ from firsttoken.simulate.answers import Answer
 __all__ = ["DONE", "ChatFormat", "CompletionFormat", "Format", "Head", "event", "usage"]
 
 DONE = b"data: [DONE]\n\n"
+# vLLM's last chunk and whole answers have one, made of its version and configuration.
+FINGERPRINT = "vllm-0.32.0-simulated"
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -27,6 +29,7 @@ class Head:
     prompt: Sequence[int]
     token_ids: bool  # whether they are returned
     running_usage: bool  # whether every chunk has the usage so far
+    usage_at_end: bool  # whether a chunk with the usage follows the last token
 
 
 class Format(Protocol):
@@ -82,10 +85,12 @@ class _Writer:
         self._begin = _encode(self.shared)[:-1] + ',"choices":['
         self._end = "]}"
 
-    def _frame(self, choice: str, total: int) -> bytes:
+    def _frame(self, choice: str, total: int, finish: str | None) -> bytes:
         end = self._end
         if self.head.running_usage:
             end = f'],"usage":{_encode(usage(len(self.head.prompt), total))}}}'
+        if finish is not None and not self.head.usage_at_end:
+            end = f'{end[:-1]},"system_fingerprint":"{FINGERPRINT}"}}'
         return f"data: {self._begin}{choice}{end}\n\n".encode()
 
     def _finish(self, answer: Answer, finish: str | None) -> tuple[str, str]:
@@ -99,7 +104,8 @@ class _Writer:
     def closing(self, completion_tokens: int) -> bytes:
         """The chunk with the usage at the end of a stream."""
         counts = usage(len(self.head.prompt), completion_tokens)
-        return event({**self.shared, "choices": [], "usage": counts})
+        last = {"choices": [], "usage": counts, "system_fingerprint": FINGERPRINT}
+        return event({**self.shared, **last})
 
     def _usage(self, answer: Answer) -> dict[str, Any]:
         counts: dict[str, Any] = {**usage(len(self.head.prompt), len(answer.tokens))}
@@ -132,6 +138,7 @@ class CompletionFormat(_Writer):
             f'"stop_reason":{reason},"prompt_token_ids":{prompt_ids},'
             f'"token_ids":{self._ids(tokens)}}}',
             total,
+            finish,
         )
 
     def body(self, answer: Answer) -> dict[str, Any]:
@@ -151,7 +158,7 @@ class CompletionFormat(_Writer):
             **self.shared,
             "choices": [choice],
             "service_tier": None,
-            "system_fingerprint": None,
+            "system_fingerprint": FINGERPRINT,
             "usage": self._usage(answer),
             "kv_transfer_params": None,
         }
@@ -188,6 +195,7 @@ class ChatFormat(_Writer):
             f'{{"index":0,"delta":{{"content":{_encode(text)}}},"logprobs":null,'
             f'"finish_reason":{ended},{stop}"token_ids":{self._ids(tokens)}}}',
             total,
+            finish,
         )
 
     def body(self, answer: Answer) -> dict[str, Any]:
@@ -216,7 +224,7 @@ class ChatFormat(_Writer):
             "object": "chat.completion",
             "choices": [choice],
             "service_tier": None,
-            "system_fingerprint": None,
+            "system_fingerprint": FINGERPRINT,
             "usage": self._usage(answer),
             "prompt_logprobs": None,
             "prompt_token_ids": list(self.head.prompt) if ids else None,
