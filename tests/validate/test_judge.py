@@ -59,7 +59,22 @@ def test_a_queue_objective_is_judged_from_the_server(truth: type, window: Made) 
 
     assert (met.judged_by, met.status) == ("server", "passed")
     assert missed.status == "missed"
-    assert unknown.status == "not_judged"
+    assert unknown.status == "skipped"
+
+
+def test_what_only_the_rules_can_see_is_judged_from_what_they_recorded(truth: type) -> None:
+    floor = {
+        "name": "pace", "kind": "throughput", "floor": 100, "of": "output_tokens", "target": 90,
+    }  # fmt: skip
+    run = truth().run()
+
+    (met,) = judge.objectives(slo(floor), run, None, {"pace": 0.93})
+    (missed,) = judge.objectives(slo(floor), run, None, {"pace": 0.89})
+    (idle,) = judge.objectives(slo(floor), run, None, {})
+
+    assert [one.status for one in (met, missed, idle)] == ["passed", "missed", "skipped"]
+    assert met.judged_by == "server"
+    assert "at least 100 output tokens/s" in judge.sentence(missed)
 
 
 def test_a_handful_of_requests_judges_nothing(truth: type) -> None:
@@ -97,7 +112,8 @@ def objective(status: Status = "passed", **changes: Any) -> Objective:
     return Objective.model_validate(
         {
             "name": "ttft", "kind": "latency", "metric": "ttft", "threshold": 0.5, "target": 0.95,
-            "judged_by": "client", "status": status, "attained": 0.612, "good": 147, "count": 240,
+            "promise": "TTFT within 500ms", "judged_by": "client", "status": status,
+            "attained": 0.612, "good": 147, "count": 240,
             **changes,
         }
     )  # fmt: skip

@@ -34,7 +34,7 @@ def conclude(found: Found) -> Report:
     run, slo = found.run, found.options.slo
     if run is not None and not run.records:
         found.impossible = found.impossible or "no request was sent"
-    objectives = judge.objectives(slo, run, found.window)
+    objectives = judge.objectives(slo, run, found.window, found.recorded)
     met = all(objective.status == "passed" for objective in objectives)
     generator = fairness(run, found.comparisons, met=met) if run is not None else None
     load = _load(run, found) if run is not None else None

@@ -81,6 +81,8 @@ class Found:
     alerts: tuple[FiringAlert, ...] = ()
     dashboards: tuple[Dashboard, ...] | None = None
     series: dict[str, tuple[Point, ...]] = field(default_factory=dict)
+    recorded: dict[str, float] = field(default_factory=dict)
+    """The good share of each objective, as the rules recorded it."""
     stored: dict[str, float] | None = None
     """The engine's token counters as Prometheus had them at the end, by token type."""
     broken: str | None = None

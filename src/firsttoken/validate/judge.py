@@ -1,9 +1,8 @@
 """Verdicts: objectives from the client's records, and what the whole run comes to."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from firsttoken.config import format_duration
 from firsttoken.loadgen import judge as client
 from firsttoken.loadgen.records import Run
 from firsttoken.rules.slo import AnyObjective, Availability, Latency, SloFile
@@ -19,23 +18,16 @@ FEWEST = 10
 
 def client_objectives(slo: SloFile) -> tuple[client.Objective, ...]:
     """The objectives that a client can see for itself, as the load generator takes them."""
-    found = []
-    for objective in slo.objectives:
-        target = float(objective.ratio)
-        if not _seen_by_clients(objective):
-            continue
-        if isinstance(objective, Availability):
-            found.append(client.Objective(objective.name, "success", None, target))
-        elif isinstance(objective, Latency):
-            threshold = float(objective.threshold)
-            found.append(client.Objective(objective.name, objective.metric, threshold, target))
-    return tuple(found)
+    return tuple(one for objective in slo.objectives for one in _seen_by_client(objective))
 
 
-def _seen_by_clients(objective: AnyObjective) -> bool:
-    if isinstance(objective, Latency):
-        return objective.metric != "queue"
-    return isinstance(objective, Availability) and objective.of == "requests"
+def _seen_by_client(objective: AnyObjective) -> tuple[client.Objective, ...]:
+    name, target = objective.name, float(objective.ratio)
+    if isinstance(objective, Availability):
+        return (client.Objective(name, "success", None, target),)
+    if isinstance(objective, Latency) and objective.metric != "queue":
+        return (client.Objective(name, objective.metric, float(objective.threshold), target),)
+    return ()
 
 
 def percent(share: float) -> str:
@@ -46,45 +38,63 @@ def percent(share: float) -> str:
     return f"{text} %"
 
 
-def objectives(slo: SloFile, run: Run | None, window: Window | None) -> tuple[Objective, ...]:
-    """Every objective of the file, held against what there is."""
+def objectives(
+    slo: SloFile,
+    run: Run | None,
+    window: Window | None,
+    recorded: Mapping[str, float] | None = None,
+) -> tuple[Objective, ...]:
+    """Every objective of the file, held against what there is.
+
+    ``recorded``: the good share by objective, as Prometheus recorded it with the rules; it judges
+    the kinds that neither records nor histograms can, such as a throughput.
+    """
     seen = client.judge(run, client_objectives(slo)) if run else ()
     attained = {one.objective.name: one for one in seen}
     return tuple(
-        _objective(objective, attained.get(objective.name), window) for objective in slo.objectives
+        _objective(objective, attained.get(objective.name), window, recorded or {})
+        for objective in slo.objectives
     )
 
 
 def _objective(
-    objective: AnyObjective, seen: client.Attainment | None, window: Window | None
+    objective: AnyObjective,
+    seen: client.Attainment | None,
+    window: Window | None,
+    recorded: Mapping[str, float],
 ) -> Objective:
     server = _server_share(objective, window)
     latency = objective if isinstance(objective, Latency) else None
+    by_client = objective.name in {one.name for one in _seen_by_client(objective)}
     result = Objective(
         name=objective.name,
         kind=objective.kind,
-        metric=latency.metric if latency else _METRIC.get(objective.kind, objective.kind),
+        promise=objective.promise,
+        metric=latency.metric if latency else "success" if by_client else objective.kind,
         threshold=float(latency.threshold) if latency else None,
         target=float(objective.ratio),
-        judged_by="client",
+        judged_by="client" if by_client else "server",
         status="not_judged",
-        server_attained=server[0] if server else None,
+        server_attained=server[0] if server else recorded.get(objective.name),
     )
-    if not _seen_by_clients(objective) and latency is None:
-        return result.model_copy(
-            update={"judged_by": "server", "detail": "only the rules on the server's metrics tell"}
-        )
-    if latency is not None and latency.metric == "queue":
-        result = result.model_copy(update={"judged_by": "server"})
-        if server is None:
-            return result.model_copy(update={"detail": "the server reports no queue time"})
+    if by_client:
+        if seen is None or seen.count == 0:
+            return result.model_copy(update={"detail": "no measured request"})
+        return _with_status(result, seen.attained, seen.good, seen.count, seen.low, seen.high)
+    if server is not None:
         share, count = server
         good = round(share * count)
-        low, high = client.wilson(good, count)
-        return _with_status(result, share, good, count, low, high)
-    if seen is None or seen.count == 0:
-        return result.model_copy(update={"detail": "no measured request"})
-    return _with_status(result, seen.attained, seen.good, seen.count, seen.low, seen.high)
+        return _with_status(result, share, good, count, *client.wilson(good, count))
+    return _by_record(result, recorded.get(objective.name))
+
+
+def _by_record(result: Objective, share: float | None) -> Objective:
+    if share is None:
+        detail = "nothing that it counts happened, or it was not recorded"
+        return result.model_copy(update={"status": "skipped", "detail": detail})
+    status = "passed" if share >= result.target - 1e-9 else "missed"
+    detail = "as the rules recorded it in Prometheus"
+    return result.model_copy(update={"status": status, "attained": share, "detail": detail})
 
 
 def _with_status(
@@ -123,18 +133,17 @@ def _server_share(objective: AnyObjective, window: Window | None) -> tuple[float
 
 def sentence(objective: Objective) -> str:
     """What an objective came to, in one sentence without a full stop."""
-    what = "requests without error"
-    if objective.threshold is not None:
-        what = f"{objective.metric.upper()} within {format_duration(objective.threshold)}"
-    if objective.attained is None or objective.count is None or objective.status == "not_judged":
-        return f"{objective.name} ({what}) not judged: {objective.detail}"
-    found, wanted = percent(objective.attained), f"{objective.target * 100:g} %"
+    name, promise = objective.name, objective.promise
+    if objective.attained is None or objective.status not in ("passed", "missed"):
+        how = objective.status.replace("_", " ")
+        return f"{name} ({promise}) {how}: {objective.detail}"
+    found, wanted = percent(objective.attained), f"{objective.target * 100:g} % wanted"
+    if objective.count is None:
+        return f"{name} {objective.status}: {found} of {promise}, {wanted}"
     of = f"{objective.count:,} requests"
     if objective.threshold is None:
-        return (
-            f"{objective.name} {objective.status}: {found} of {of} without error, {wanted} wanted"
-        )
-    return f"{objective.name} {objective.status}: {what} for {found} of {of}, {wanted} wanted"
+        return f"{name} {objective.status}: {found} of {of} without error, {wanted}"
+    return f"{name} {objective.status}: {promise} for {found} of {of}, {wanted}"
 
 
 def verdict(
@@ -202,12 +211,17 @@ def _no_complaint(
     judged: Sequence[Objective], checks: Sequence[Check]
 ) -> tuple[Literal["passed", "not_judged"], str]:
     for objective in judged:
-        if objective.status != "passed":
+        if objective.status == "not_judged":
             return "not_judged", f"Objective {sentence(objective)}."
     done = sum(check.status == "passed" for check in checks)
     skipped = sum(check.status == "skipped" for check in checks)
     left = f"; {skipped} could not be made" if skipped else ""
-    met = "The objective is met" if len(judged) == 1 else f"All {len(judged)} objectives are met"
+    passed = sum(objective.status == "passed" for objective in judged)
+    if not passed:
+        return "not_judged", "No objective could be judged."
+    met = "The objective is met" if passed == 1 else f"All {passed} objectives are met"
+    if passed < len(judged):
+        met = f"{passed} of {len(judged)} objectives are met and the others could not be judged"
     return "passed", f"{met}, and {done} of {len(checks)} checks passed{left}."
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
-from firsttoken import catalogue, promql
+from firsttoken import catalogue, promql, recorded
 from firsttoken.catalogue import REQUEST_MODEL
 from firsttoken.config import format_duration
 from firsttoken.dashboards.check import check
@@ -14,6 +14,7 @@ from firsttoken.errors import NotJudgedError
 from firsttoken.prometheus import Prometheus, QueryError
 from firsttoken.promql import Matcher, Scope
 from firsttoken.rules.model import AlertRule, Group
+from firsttoken.rules.slo import SloFile
 from firsttoken.validate.diagnose import KV_CACHE, RUNNING, WAITING
 from firsttoken.validate.schema import Dashboard, FiringAlert, Panel, Point, RuleResult
 from firsttoken.validate.stack import JOB
@@ -22,6 +23,7 @@ __all__ = [
     "OUTPUT_RATE",
     "alerts",
     "dashboards",
+    "recorded_shares",
     "rules",
     "series",
     "settle",
@@ -183,3 +185,17 @@ def totals(prometheus: Prometheus, model: str, at: float) -> dict[str, float]:
     found = prometheus.query(f"sum{scope.grouping()} ({name})", at=at)
     label = catalogue.TOKEN_TYPE.label
     return {one.labels.get(label, ""): one.last for one in found}
+
+
+def recorded_shares(prometheus: Prometheus, slo: SloFile, seconds: float) -> dict[str, float]:
+    """The good share of each objective's events in the run, as the rules recorded it.
+
+    Objectives of which nothing was counted are left out.
+    """
+    window = "5m" if seconds <= 300 else "1h"  # windows that the rules record for every period
+    labels = f"{recorded.SERVICE_LABEL}={promql.quote(slo.service)}"
+    by = f"sum by ({recorded.OBJECTIVE_LABEL})"
+    bad = f"{by} ({recorded.bad(window)}{{{labels}}})"
+    total = f"{by} ({recorded.total(window)}{{{labels}}})"
+    found = prometheus.query(promql.divide(bad, total))
+    return {one.labels[recorded.OBJECTIVE_LABEL]: 1 - one.last for one in found}

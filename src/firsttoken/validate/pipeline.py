@@ -132,6 +132,8 @@ def _over_time(prometheus: Prometheus, found: Found) -> None:
         return
     model, step = found.engine.model, found.options.scrape_interval
     found.stored = observe.totals(prometheus, model, time.time())
+    lasted = found.load_ended - found.run.started
+    found.recorded = observe.recorded_shares(prometheus, found.options.slo, lasted)
     end = found.load_ended + step
     found.series = observe.series(prometheus, model, start=found.run.started, end=end, step=step)
 

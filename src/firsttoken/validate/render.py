@@ -8,7 +8,6 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from firsttoken.config import format_duration
 from firsttoken.validate.drawing import Picture
 from firsttoken.validate.judge import percent
 from firsttoken.validate.schema import Comparison, Objective, Panel, Report
@@ -117,10 +116,8 @@ def _difference(row: Comparison) -> str:
 
 
 def _limit(objective: Objective) -> str:
-    if objective.threshold is None:
-        return "requests answered without error"
     by = " (judged from the server)" if objective.judged_by == "server" else ""
-    return f"{objective.metric.upper()} within {format_duration(objective.threshold)}{by}"
+    return f"{objective.promise}{by}"
 
 
 def _tally(panels: Sequence[Panel]) -> list[tuple[str, int]]:

@@ -116,7 +116,8 @@ class Objective(Model):
     """One objective, held against every request that was issued in the measured window."""
 
     name: str
-    kind: Literal["latency", "availability", "ratio", "throughput", "goodput"]
+    kind: str = Field(description="As in the objective file, such as latency or availability.")
+    promise: str = Field(description="What the target is a share of, in words.")
     metric: str
     threshold: float | None = Field(default=None, description="Seconds.")
     target: float = Field(description="Share from 0 to 1.")

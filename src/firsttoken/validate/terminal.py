@@ -5,7 +5,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from firsttoken.config import format_duration
 from firsttoken.validate.judge import percent
 from firsttoken.validate.progress import MARKS
 from firsttoken.validate.schema import Report
@@ -37,10 +36,9 @@ def _objectives(report: Report) -> Table:
         table.add_column(heading, justify="left" if heading in ("", "objective") else "right")
     for one in report.objectives:
         mark, colour = MARKS[one.status]
-        limit = f" ≤ {format_duration(one.threshold)}" if one.threshold is not None else ""
         table.add_row(
             f"[{colour}]{mark}[/]",
-            f"{one.name} ({one.metric}{limit})",
+            f"{_plain(one.name)}: {_plain(one.promise)}",
             "–" if one.attained is None else percent(one.attained),
             f"{one.target * 100:g} %",
             "–" if one.count is None else f"{one.count:,}",
