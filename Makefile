@@ -80,6 +80,13 @@ golden: setup ## Write the generated files that the tests compare with anew; the
 	$(BIN)/pytest -q $$files
 	@git --no-pager diff --stat -- tests/golden
 
+.PHONY: pictures
+pictures: demo ## Draw the picture of the demo's report in docs/pictures anew
+	@ci/system-packages chromium
+	chromium --headless=new --no-sandbox --disable-gpu --disable-background-networking \
+	  --no-first-run --hide-scrollbars --window-size=1200,1000 \
+	  --screenshot=docs/pictures/report.png "file://$$(realpath $(OUT))/demo/report.html"
+
 .PHONY: clean
 clean: ## Remove everything that the other targets made
 	rm -rf .venv .vllm build dist $(OUT) *.egg-info .coverage* \
