@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from firsttoken.manifests.alerting import alertmanager_config
+from firsttoken.manifests.gpuexporter import gpu_exporter
 from firsttoken.manifests.histograms import custom_buckets, with_bounds
+from firsttoken.manifests.loadtest import load_test
 from firsttoken.manifests.monitoring import FLAVOURS, dashboard_maps
 from firsttoken.manifests.network import network_policy
 from firsttoken.manifests.platforms import PLATFORMS
@@ -19,28 +22,36 @@ from firsttoken.rules.slo import load as load_objectives
 __all__ = ["Bundle", "bundle", "read"]
 
 
+Objects = tuple[dict[str, Any], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Plain objects by concern; later concerns can be applied without the earlier ones."""
+    """Plain objects by concern; every concern can be applied without the others."""
 
-    engine: tuple[dict[str, Any], ...]
-    monitoring: tuple[dict[str, Any], ...]
-    dashboards: tuple[dict[str, Any], ...]
+    engine: Objects
+    monitoring: Objects
+    dashboards: Objects
+    gpu_exporter: Objects = ()
+    load_test: Objects = ()
+    """Starts a load when it is applied, and is therefore no part of ``objects``."""
 
     @property
-    def concerns(self) -> dict[str, tuple[dict[str, Any], ...]]:
+    def concerns(self) -> dict[str, Objects]:
         """The concerns that have objects, in order."""
         every = {
             "engine": self.engine,
             "monitoring": self.monitoring,
             "dashboards": self.dashboards,
+            "gpu-exporter": self.gpu_exporter,
+            "load-test": self.load_test,
         }
         return {name: items for name, items in every.items() if items}
 
     @property
     def objects(self) -> tuple[dict[str, Any], ...]:
-        """All objects in order."""
-        return (*self.engine, *self.monitoring, *self.dashboards)
+        """All objects in order, the load test left out."""
+        return (*self.gpu_exporter, *self.engine, *self.monitoring, *self.dashboards)
 
 
 def read(file: Path) -> tuple[DeploymentSpec, SloFile | None]:
@@ -65,8 +76,14 @@ def bundle(spec: DeploymentSpec, slo: SloFile | None) -> Bundle:
     engine = [plain(item) for item in around if item is not None]
     engine += PLATFORMS[spec.platform](spec, buckets, config_digest(spec))
     scaled = scaled_object(spec)
+    monitoring = FLAVOURS[spec.monitoring.flavour](spec, slo)
+    told = alertmanager_config(spec)
+    if told is not None:
+        monitoring.append(told)
     return Bundle(
         (*engine, scaled) if scaled else tuple(engine),
-        tuple(FLAVOURS[spec.monitoring.flavour](spec, slo)),
+        tuple(monitoring),
         tuple(dashboard_maps(spec)) if spec.monitoring.dashboards else (),
+        tuple(gpu_exporter(spec)),
+        tuple(load_test(spec, slo)),
     )

@@ -23,6 +23,7 @@ Examples:
   firsttoken manifests generate deployment.yaml | kubectl apply --server-side -f -
   firsttoken manifests generate deployment.yaml --format kustomize --out base
   kubectl apply --server-side -k base
+  firsttoken manifests generate deployment.yaml --load-test | kubectl create -f -
 """
 )
 @click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
@@ -33,7 +34,9 @@ Examples:
     "--format", "form", type=click.Choice(FORMATS), default="stream", show_default=True,
     help="One YAML stream; or a folder for each concern with kustomization.yaml, into --out.",
 )  # fmt: skip
-def generate(file: Path, out: Path | None, form: str) -> None:
+@click.option("--load-test", is_flag=True,
+              help="Write the load test alone; it starts when it is applied.")  # fmt: skip
+def generate(file: Path, out: Path | None, form: str, load_test: bool) -> None:
     """Write the objects of the deployment in FILE, to stdout without --out."""
     if form == "kustomize" and out is None:
         raise UsageError("--format kustomize writes several files and needs --out")
@@ -43,19 +46,22 @@ def generate(file: Path, out: Path | None, form: str) -> None:
 
     spec, slo = read(file)
     made = bundle(spec, slo)
+    objects = made.load_test if load_test else made.objects
+    if load_test and not objects:
+        raise UsageError(f"{file}: has no load_test")
     if out is None:
-        click.echo(to_yaml(made.objects), nl=False)
+        click.echo(to_yaml(objects), nl=False)
         return
-    files = (
-        folder(made.concerns)
-        if form == "kustomize"
-        else {f"{spec.name}.yaml": to_yaml(made.objects)}
-    )
+    if form == "kustomize":
+        files = folder(made.concerns)
+        objects = tuple(item for items in made.concerns.values() for item in items)
+    else:
+        files = {f"{spec.name}.yaml": to_yaml(objects)}
     for name, text in files.items():
         path = out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    click.echo(f"wrote {len(made.objects)} objects in {len(files)} files to {out}", err=True)
+    click.echo(f"wrote {len(objects)} objects in {len(files)} files to {out}", err=True)
 
 
 @manifests.command(

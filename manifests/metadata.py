@@ -5,7 +5,7 @@ from kubernetes import client as k8s
 from firsttoken.manifests.names import labels
 from firsttoken.manifests.spec import DeploymentSpec
 
-__all__ = ["COLLECTOR", "ENGINE", "METRICS_PORT", "metadata", "pod_annotations"]
+__all__ = ["COLLECTOR", "ENGINE", "METRICS_PORT", "image_version", "metadata", "pod_annotations"]
 
 ENGINE = "engine"
 COLLECTOR = "collector"

@@ -17,6 +17,7 @@ from firsttoken.rules.slo import SloFile
 __all__ = [
     "FLAVOURS",
     "dashboard_maps",
+    "found_by_prometheus",
     "groups",
     "job",
     "pod_monitor",
@@ -42,7 +43,7 @@ def pod_monitor(spec: DeploymentSpec) -> dict[str, Any]:
     return {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PodMonitor",
-        "metadata": _found_by_prometheus(spec),
+        "metadata": found_by_prometheus(spec),
         "spec": {
             "selector": {"matchLabels": selector(spec.name)},
             "namespaceSelector": {"matchNames": [spec.namespace]},
@@ -93,6 +94,8 @@ def groups(spec: DeploymentSpec, slo: SloFile) -> tuple[Group, ...]:
     A selector in the objective file is kept as it is.  Raises ConfigError and UsageError as
     ``rules.generate.rule_groups`` does.
     """
+    # The operator hands alerts to the configurations of their namespace.
+    slo = slo.model_copy(update={"labels": {"namespace": spec.namespace, **slo.labels}})
     if not slo.selector:
         slo = slo.model_copy(update={"selector": selector_of(spec)})
     scrape = max(1, round(spec.monitoring.interval))
@@ -110,7 +113,7 @@ def selector_of(spec: DeploymentSpec) -> dict[str, str]:
 
 def prometheus_rule(spec: DeploymentSpec, slo: SloFile) -> dict[str, Any]:
     """The objectives' recording rules and alerts."""
-    found = _found_by_prometheus(spec)
+    found = found_by_prometheus(spec)
     return prometheusrule(
         groups(spec, slo),
         name=found["name"],
@@ -158,7 +161,7 @@ def _files(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[str, Any]]:
         files["rules.yaml"] = rule_file(groups(spec, slo))
     if not files:
         return []
-    found = _found_by_prometheus(spec)
+    found = found_by_prometheus(spec)
     return [
         {
             "apiVersion": "v1",
@@ -203,7 +206,7 @@ def dashboard_maps(spec: DeploymentSpec) -> list[dict[str, Any]]:
     return found
 
 
-def _found_by_prometheus(spec: DeploymentSpec) -> dict[str, Any]:
+def found_by_prometheus(spec: DeploymentSpec) -> dict[str, Any]:
     """Metadata with the labels that Prometheus' selectors ask for."""
     common = metadata(spec, COLLECTOR)
     wanted = {name: label_value(value) for name, value in spec.monitoring.labels.items()}

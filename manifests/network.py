@@ -52,8 +52,8 @@ def _egress(spec: DeploymentSpec) -> list[k8s.V1NetworkPolicyEgressRule]:
         found.append(k8s.V1NetworkPolicyEgressRule(ports=[_port(spec.tracing.port)]))
     if spec.platform == "ray-service":
         found.append(k8s.V1NetworkPolicyEgressRule(to=[_own_pods(spec)]))
-    if spec.collector.gpu_exporter:
-        address = urlsplit(spec.collector.gpu_exporter)
+    if spec.gpu_exporter_address:
+        address = urlsplit(spec.gpu_exporter_address)
         port = address.port or (HTTPS_PORT if address.scheme == "https" else 80)
         # The exporter may be a pod or, on the host's network, the node itself.
         found.append(k8s.V1NetworkPolicyEgressRule(ports=[_port(port)]))

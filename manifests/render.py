@@ -47,8 +47,12 @@ def to_yaml(items: Iterable[Mapping[str, Any]]) -> str:
 
 
 def folder(concerns: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
-    """Files of a kustomize base by path: a folder for each concern, a file for each object."""
-    files = {"kustomization.yaml": _kustomization(sorted(concerns))}
+    """Files of a kustomize base by path: a folder for each concern, a file for each object.
+
+    A load test lies beside the others, but is only run by whoever applies its folder.
+    """
+    listed = sorted(name for name in concerns if name != "load-test")
+    files = {"kustomization.yaml": _kustomization(listed)}
     for concern, items in concerns.items():
         named = {_file_name(item): to_yaml([item]) for item in items}
         files[f"{concern}/kustomization.yaml"] = _kustomization(sorted(named))

@@ -18,15 +18,21 @@ from firsttoken.manifests.names import check_dns_label, check_quantity
 from firsttoken.manifests.sources import parse
 
 __all__ = [
+    "GPU_EXPORTER_PORTS",
+    "RESOURCES",
     "Accelerator",
+    "Alerting",
     "Autoscaling",
     "Collector",
     "Engine",
+    "GpuExporter",
+    "LoadTest",
     "ModelName",
     "ModelPlace",
     "Monitoring",
     "Name",
     "Quantity",
+    "SecretKey",
     "Tracing",
     "pinned",
 ]
@@ -35,6 +41,7 @@ Name = Annotated[str, AfterValidator(check_dns_label)]
 Quantity = Annotated[str, AfterValidator(check_quantity)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
+GPU_EXPORTER_PORTS = {"nvidia": 9400, "amd": 5000}
 RESOURCES = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/xe"}
 
 
@@ -242,3 +249,39 @@ class Autoscaling(Model):
     kv_cache: float = Field(default=0.8, gt=0, le=1)
     """KV-cache utilisation of the fullest replica."""
     cooldown: Duration = 300.0
+
+
+class LoadTest(Model):
+    """A Job that brings the deployment under a load and fails where an objective is missed."""
+
+    image: Image | None = None
+    """The collector's image where nothing else is given."""
+    rate: float = Field(default=1.0, gt=0)
+    """Requests per second."""
+    warmup: Duration = 30.0
+    duration: Duration = 300.0
+    prompt_tokens: int = Field(default=512, ge=1)
+    output_tokens: int = Field(default=128, ge=1)
+
+
+class GpuExporter(Model):
+    """A GPU exporter to install; one deployment of a cluster is enough to bring it."""
+
+    image: Image
+    namespace: Name = "gpu-monitoring"
+    node_selector: dict[str, str] = Field(default_factory=dict)
+
+
+class SecretKey(Model):
+    """One key of a Secret in the deployment's namespace."""
+
+    name: Name
+    key: str = Field(min_length=1)
+
+
+class Alerting(Model):
+    """Who is told: tickets go to Slack, pages to PagerDuty or, without it, to Slack too."""
+
+    slack_channel: str = Field(min_length=1)
+    slack: SecretKey
+    pagerduty: SecretKey | None = None

@@ -19,9 +19,9 @@ CONFIG_SUFFIX = "-collector"
 def collector_config(spec: DeploymentSpec) -> dict[str, object]:
     """The collector's configuration: the engine in this pod and, if given, the GPU exporter."""
     sources: list[dict[str, object]] = [_engine_source(spec)]
-    if spec.collector.gpu_exporter:
+    if spec.gpu_exporter_address:
         profile = {"nvidia": "dcgm", "amd": "amd", "intel": "intel"}
-        source: dict[str, object] = {"name": "gpu", "url": spec.collector.gpu_exporter}
+        source: dict[str, object] = {"name": "gpu", "url": spec.gpu_exporter_address}
         if spec.accelerator.vendor in profile:
             source["profile"] = profile[spec.accelerator.vendor]
         sources.append(source)

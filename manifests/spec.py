@@ -9,10 +9,14 @@ from pydantic import Field, model_validator
 
 from firsttoken.config import Model, load_yaml
 from firsttoken.manifests.settings import (
+    GPU_EXPORTER_PORTS,
     Accelerator,
+    Alerting,
     Autoscaling,
     Collector,
     Engine,
+    GpuExporter,
+    LoadTest,
     ModelName,
     ModelPlace,
     Monitoring,
@@ -58,6 +62,9 @@ class DeploymentSpec(Model):
     monitoring: Monitoring = Monitoring()
     tracing: Tracing | None = None
     autoscaling: Autoscaling | None = None
+    alerting: Alerting | None = None
+    load_test: LoadTest | None = None
+    gpu_exporter: GpuExporter | None = None
     cache: Quantity | None = None
     """Size of a PersistentVolumeClaim for the model's files; without it an emptyDir is used."""
 
@@ -77,6 +84,17 @@ class DeploymentSpec(Model):
             raise ValueError(f"served_model_name: required with a model at {self.location.uri}")
         if self.location.source == "oci":
             pinned(self.location.rest)
+        return self
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> "DeploymentSpec":
+        if self.gpu_exporter and self.accelerator.vendor not in GPU_EXPORTER_PORTS:
+            vendors = " and ".join(GPU_EXPORTER_PORTS)
+            raise ValueError(f"gpu_exporter: for {vendors}, not {self.accelerator.vendor}")
+        if self.gpu_exporter and self.collector.gpu_exporter:
+            raise ValueError("collector.gpu_exporter: gpu_exporter gives the address")
+        if self.alerting and self.monitoring.flavour != "operator":
+            raise ValueError("alerting: needs monitoring.flavour operator")
         return self
 
     @model_validator(mode="after")
@@ -116,6 +134,14 @@ class DeploymentSpec(Model):
     def most_replicas(self) -> int:
         """Replicas that there can be at one time."""
         return self.autoscaling.most if self.autoscaling else self.replicas
+
+    @property
+    def gpu_exporter_address(self) -> str | None:
+        """The page of the GPU exporter beside a pod, None where none is read."""
+        if self.gpu_exporter is None:
+            return self.collector.gpu_exporter
+        port = GPU_EXPORTER_PORTS[self.accelerator.vendor]
+        return f"http://gpu-exporter.{self.gpu_exporter.namespace}.svc:{port}/metrics"
 
     @property
     def location(self) -> Location:

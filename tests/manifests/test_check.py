@@ -95,6 +95,25 @@ def test_nothing_is_found_in_our_own(
     assert messages(items, schemas) == []
 
 
+def test_nothing_is_found_with_everything_switched_on(
+    make: Callable[..., Bundle], schemas: Schemas
+) -> None:
+    made = make(
+        SLO,
+        replicas=2,
+        cache="100Gi",
+        tracing={"endpoint": "http://collector.observability:4317"},
+        autoscaling={"prometheus": "http://prometheus.monitoring:9090", "most": 4},
+        alerting={"slack_channel": "#llm", "slack": {"name": "slack", "key": "url"}},
+        load_test={"rate": 2},
+        gpu_exporter={"image": "registry.example/dcgm-exporter:4.8.2"},
+        engine={"hugging_face_secret": "hub"},
+    )
+    items = [Item("a", content) for content in (*made.objects, *made.load_test)]
+
+    assert messages(items, schemas) == []
+
+
 def test_our_own_are_valid_in_every_release_and_as_written(
     tmp_path: Path, run: Run, make: Callable[..., Bundle]
 ) -> None:

@@ -1,0 +1,157 @@
+"""Load test, GPU exporter and who is told: legal, and right where they meet the other parts."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from firsttoken import servers
+from firsttoken.exporters.profile import load as load_profile
+from firsttoken.manifests.bundle import Bundle
+from firsttoken.manifests.gpuexporter import COUNTERS
+from firsttoken.manifests.render import folder
+
+ROOT = Path(__file__).parents[2]
+SLO = yaml.safe_load((ROOT / "examples" / "slo.yaml").read_text())
+PROGRAM = str(Path(sys.executable).with_name("firsttoken"))
+LOAD = {"rate": 5, "warmup": "1s", "duration": "3s", "prompt_tokens": 16, "output_tokens": 4}
+
+Make = Callable[..., Bundle]
+Check = Callable[[dict[str, Any], str], None]
+
+
+def of_kind(items: tuple[dict[str, Any], ...], kind: str) -> dict[str, Any]:
+    (found,) = (item for item in items if item["kind"] == kind)
+    return found
+
+
+def test_the_load_tests_job_runs_as_written(make: Make, check: Check, tmp_path: Path) -> None:
+    made = make(SLO, load_test=LOAD)
+    for item in made.load_test:
+        check(item, "1.32")
+    config, job = made.load_test
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    (tmp_path / "load.yaml").write_text(config["data"]["load.yaml"])
+    assert container["command"] == ["firsttoken", "load", "run"]
+
+    with servers.start(
+        "engine", [PROGRAM, "simulate", "--listen", "127.0.0.1:0"], tmp_path / "engine.log"
+    ) as engine:
+        given = {
+            "http://chat.ml.svc:80": servers.announced_address(engine),
+            "/etc/firsttoken": str(tmp_path),
+            "/results": str(tmp_path),
+            "meta-llama/Meta-Llama-3-8B": "",
+        }
+        arguments = []
+        for text in container["args"]:
+            for before, after in given.items():
+                text = text.replace(before, after)
+            if not text.endswith("--model="):
+                arguments.append(text)
+        command = [PROGRAM, *container["command"][1:], *arguments]
+        with servers.start("load", command, tmp_path / "load.log") as child:
+            code = child.process.wait(60)
+
+    assert code in (0, 1), (tmp_path / "load.log").read_text()
+    assert (tmp_path / "records.jsonl").read_text().count("\n") > 5
+
+
+def test_a_changed_load_test_is_another_job(make: Make) -> None:
+    names = {make(load_test=LOAD | {"rate": rate}).load_test[1]["metadata"]["name"]
+             for rate in (1, 1, 2)}  # fmt: skip
+
+    assert len(names) == 2
+    assert all(re.fullmatch(r"chat-load-[0-9a-f]{8}", name) for name in names)
+
+
+def test_a_load_test_starts_only_when_it_is_meant(make: Make) -> None:
+    made = make(load_test=LOAD)
+    files = folder(made.concerns)
+
+    assert "Job" not in {item["kind"] for item in made.objects}
+    assert "load-test" not in files["kustomization.yaml"]
+    assert "load-test/kustomization.yaml" in files
+    job_labels = made.load_test[1]["spec"]["template"]["metadata"]["labels"]
+    assert "firsttoken.dev/deployment" not in job_labels
+
+
+GPU = {"image": "nvcr.io/nvidia/k8s/dcgm-exporter:4.8.2"}
+
+
+@pytest.mark.parametrize(("vendor", "port"), [("nvidia", 9400), ("amd", 5000)])
+def test_the_gpu_exporter_is_beside_each_collector(
+    vendor: str, port: int, make: Make, check: Check
+) -> None:
+    made = make(gpu_exporter=GPU, accelerator={"vendor": vendor})
+    config = yaml.safe_load(made.engine[0]["data"]["collector.yaml"])
+    service = of_kind(made.gpu_exporter, "Service")
+    daemons = of_kind(made.gpu_exporter, "DaemonSet")["spec"]["template"]["spec"]
+    policy = of_kind(made.engine, "NetworkPolicy")
+
+    for item in made.gpu_exporter:
+        check(item, "1.32")
+    assert config["sources"][1]["url"] == f"http://gpu-exporter.gpu-monitoring.svc:{port}/metrics"
+    assert service["spec"]["internalTrafficPolicy"] == "Local"
+    assert service["spec"]["ports"][0]["targetPort"] == port
+    assert str(port) in json.dumps(policy["spec"]["egress"])
+    assert daemons["tolerations"][0]["key"] == f"{vendor}.com/gpu"
+    assert of_kind(made.gpu_exporter, "Namespace")["metadata"]["name"] == "gpu-monitoring"
+
+
+def test_two_deployments_bring_the_same_gpu_exporter(make: Make) -> None:
+    first, second = make(gpu_exporter=GPU), make(gpu_exporter=GPU, name="other", namespace="b")
+
+    assert first.gpu_exporter == second.gpu_exporter
+
+
+def test_the_profile_knows_every_counter_that_is_asked_for(make: Make) -> None:
+    text = of_kind(make(gpu_exporter=GPU).gpu_exporter, "ConfigMap")["data"]["counters.csv"]
+    fields = [line.split(", ")[0] for line in text.splitlines()]
+    source = (ROOT / "exporters" / "profiles" / "dcgm.yaml").read_text()
+
+    assert load_profile("dcgm").name == "dcgm"
+    assert fields == list(COUNTERS)
+    assert all(f"{field}," in source for field in fields if "NVLINK" not in field)
+    assert all(len(line.split(", ")) == 3 for line in text.splitlines())
+
+
+ALERTING = {
+    "slack_channel": "#llm",
+    "slack": {"name": "slack", "key": "url"},
+    "pagerduty": {"name": "pagerduty", "key": "key"},
+}
+
+
+def test_alerts_reach_the_configuration_of_their_namespace(make: Make, check: Check) -> None:
+    made = make(SLO, alerting=ALERTING)
+    told = of_kind(made.monitoring, "AlertmanagerConfig")
+    rules = of_kind(made.monitoring, "PrometheusRule")["spec"]["groups"]
+    alerts = [rule for group in rules for rule in group["rules"] if "alert" in rule]
+
+    check(told, "1.32")
+    assert told["apiVersion"] == "monitoring.coreos.com/v1alpha1"
+    assert alerts
+    assert {rule["labels"]["namespace"] for rule in alerts} == {told["metadata"]["namespace"]}
+    assert {rule["labels"]["severity"] for rule in alerts} <= {"critical", "warning", "none"}
+
+
+def test_secrets_are_only_pointed_at(make: Make) -> None:
+    receivers = of_kind(make(alerting=ALERTING).monitoring, "AlertmanagerConfig")["spec"][
+        "receivers"
+    ]
+
+    assert receivers[0]["pagerdutyConfigs"][0]["routingKey"] == {"name": "pagerduty", "key": "key"}
+    assert receivers[1]["slackConfigs"][0]["apiURL"] == {"name": "slack", "key": "url"}
+
+
+def test_without_pagerduty_pages_go_to_slack(make: Make) -> None:
+    given = {key: value for key, value in ALERTING.items() if key != "pagerduty"}
+    receivers = of_kind(make(alerting=given).monitoring, "AlertmanagerConfig")["spec"]["receivers"]
+
+    assert all("slackConfigs" in receiver for receiver in receivers)
