@@ -47,6 +47,7 @@ check: setup ## Format, lint, types, and the tests of architecture and packaging
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy ci/vllm/serve.py
 	$(BIN)/pytest -q tests/test_architecture.py tests/test_packaging.py
 
 .PHONY: test
@@ -84,7 +85,7 @@ golden: setup ## Write the generated files that the tests compare with anew; the
 pictures: demo ## Draw the picture of the demo's report in docs/pictures anew
 	@ci/system-packages chromium
 	chromium --headless=new --no-sandbox --disable-gpu --disable-background-networking \
-	  --no-first-run --hide-scrollbars --window-size=1200,1000 \
+	  --no-first-run --user-data-dir=$(OUT)/chromium --hide-scrollbars --window-size=1200,1000 \
 	  --screenshot=docs/pictures/report.png "file://$$(realpath $(OUT))/demo/report.html"
 
 .PHONY: clean
