@@ -249,13 +249,14 @@ def _week_before(scope: Scope) -> str:
 def board(vocabulary: Vocabulary = SEMCONV) -> Board:
     """The dashboard for one vocabulary."""
     scope = variables.engine_scope(vocabulary)
+    price = variables.textbox("price", "Price per GPU and hour", "2.50")
     return Board(
         uid=UID,
         title="LLM / Capacity",
         description="Throughput against latency, headroom, energy and cost.",
         variables=[
             *variables.service_variables(vocabulary),
-            variables.textbox("price", "Price per GPU and hour", "2.50"),
+            *([price] if vocabulary.reports(GPU_UTILIZATION) else []),
         ],
         sections=(
             Section("", (*_tiles(scope), *_knees(scope), text(ABOUT, title="How to read this"))),

@@ -10,39 +10,26 @@ from typing import Any
 import click
 import yaml
 
-from firsttoken.config import parse_duration
 from firsttoken.dashboards import check as checks
 from firsttoken.dashboards import lint as rules
 from firsttoken.dashboards import render
 from firsttoken.dashboards.expand import View
 from firsttoken.dashboards.grafana_api import Grafana
+from firsttoken.dashboards.options import (
+    Seconds,
+    chosen,
+    names_argument,
+    prometheus_option,
+    source_option,
+)
 from firsttoken.dashboards.pictures import Theme, picture
 from firsttoken.errors import CheckFailedError, UsageError
 from firsttoken.prometheus import Prometheus
+from firsttoken.vocabulary import Vocabulary
 
 __all__ = ["dashboards"]
 
 FORMATS = ("json", "configmap", "grafana-operator", "provisioning")
-
-
-class _Seconds(click.ParamType[float]):
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            return parse_duration(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
-
-
-def _chosen(names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    every = render.dashboards()
-    for name in names:
-        if name not in every:
-            raise UsageError(f"no dashboard {name}; there are {', '.join(every)}")
-    return {uid: shape for uid, shape in every.items() if not names or uid in names}
 
 
 @click.group()
@@ -54,11 +41,13 @@ def dashboards() -> None:
     epilog="""\b
 Examples:
   firsttoken dashboards generate --out dashboards
+  firsttoken dashboards generate --source vllm,dcgm --out dashboards
   firsttoken dashboards generate --format configmap --namespace monitoring | kubectl apply -f -
   firsttoken dashboards generate --format provisioning --out /etc/grafana/firsttoken
 """
 )
-@click.argument("names", nargs=-1, metavar="[UID]...")
+@names_argument
+@source_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write files into this folder."
 )
@@ -69,10 +58,15 @@ Examples:
 @click.option("--namespace", help="Namespace of the Kubernetes objects.")
 @click.option("--folder", default="LLM", show_default=True, help="Folder in Grafana.")
 def generate(
-    names: tuple[str, ...], out: Path | None, form: str, namespace: str | None, folder: str
+    names: tuple[str, ...],
+    vocabulary: Vocabulary,
+    out: Path | None,
+    form: str,
+    namespace: str | None,
+    folder: str,
 ) -> None:
     """Write the dashboards, all or those named; to stdout without --out."""
-    files = _files(_chosen(names), form, namespace, folder, out)
+    files = _files(chosen(names, vocabulary), form, namespace, folder, out)
     if out is None:
         click.echo(_stream(files), nl=False)
         return
@@ -130,16 +124,22 @@ Examples:
   firsttoken dashboards check --prometheus http://127.0.0.1:9090 --range 5m firsttoken-slo
 """
 )
-@click.argument("names", nargs=-1, metavar="[UID]...")
-@click.option("--prometheus", "url", required=True, help="URL of the Prometheus to ask.")
-@click.option("--range", "seconds", type=_Seconds(), default="1h", show_default=True)
+@names_argument
+@prometheus_option
+@source_option
+@click.option("--range", "seconds", type=Seconds(), default="1h", show_default=True)
 @click.option(
-    "--scrape-interval", type=_Seconds(), default="15s", show_default=True,
+    "--scrape-interval", type=Seconds(), default="15s", show_default=True,
     help="Of the engines; $__rate_interval follows from it.",
 )  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def check(
-    names: tuple[str, ...], url: str, seconds: float, scrape_interval: float, as_json: bool
+    names: tuple[str, ...],
+    url: str,
+    vocabulary: Vocabulary,
+    seconds: float,
+    scrape_interval: float,
+    as_json: bool,
 ) -> None:
     """Run every query with every setting of the variables, and say what each panel shows.
 
@@ -148,9 +148,13 @@ def check(
     prometheus = Prometheus(url)
     results = [
         (setting, result)
-        for shape in _chosen(names).values()
+        for shape in chosen(names, vocabulary).values()
         for setting, found in checks.check_settings(
-            prometheus, shape, seconds=seconds, scrape_interval=scrape_interval
+            prometheus,
+            shape,
+            seconds=seconds,
+            scrape_interval=scrape_interval,
+            vocabulary=vocabulary,
         ).items()
         for result in found
     ]
@@ -170,12 +174,13 @@ Examples:
   firsttoken dashboards pictures --prometheus http://127.0.0.1:9090 --out pictures --range 15m
 """
 )
-@click.argument("names", nargs=-1, metavar="[UID]...")
-@click.option("--prometheus", "url", required=True, help="URL of the Prometheus to ask.")
+@names_argument
+@prometheus_option
+@source_option
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
-@click.option("--range", "seconds", type=_Seconds(), default="1h", show_default=True)
+@click.option("--range", "seconds", type=Seconds(), default="1h", show_default=True)
 @click.option("--end", type=float, help="Unix time; default now.")
-@click.option("--scrape-interval", type=_Seconds(), default="15s", show_default=True)
+@click.option("--scrape-interval", type=Seconds(), default="15s", show_default=True)
 @click.option("--theme", type=click.Choice(("dark", "light")), default="dark", show_default=True)
 @click.option(
     "--build", type=click.Path(file_okay=False, path_type=Path), default=Path("build/browser"),
@@ -184,6 +189,7 @@ Examples:
 def pictures(
     names: tuple[str, ...],
     url: str,
+    vocabulary: Vocabulary,
     out: Path,
     seconds: float,
     end: float | None,
@@ -196,7 +202,7 @@ def pictures(
     view = View(until - seconds, until, scrape_interval)
     out.mkdir(parents=True, exist_ok=True)
     failed = []
-    for uid, shape in _chosen(names).items():
+    for uid, shape in chosen(names, vocabulary).items():
         drawn = picture(shape, url, view, out / f"{uid}.png", build=build, theme=theme)
         empty = f", empty: {', '.join(drawn.empty)}" if drawn.empty else ""
         click.echo(f"{drawn.file}: {len(drawn.panels)} panels{empty}")
@@ -213,11 +219,12 @@ Examples:
   firsttoken dashboards lint --json
 """
 )
+@source_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def lint(as_json: bool) -> None:
+def lint(vocabulary: Vocabulary, as_json: bool) -> None:
     """Hold the dashboards to dashboard-linter's rules and to our own; exit code 1 if one fails."""
-    shapes = render.dashboards()
-    findings = rules.lint(shapes)
+    shapes = chosen((), vocabulary)
+    findings = rules.lint(shapes, vocabulary=vocabulary)
     if as_json:
         excluded = [asdict(exclusion) for exclusion in rules.EXCLUSIONS]
         found = [asdict(finding) for finding in findings]
@@ -247,18 +254,19 @@ Examples:
   firsttoken dashboards diff --grafana https://grafana.example.org
 """
 )
-@click.argument("names", nargs=-1, metavar="[UID]...")
+@names_argument
+@source_option
 @_grafana_options
-def diff(names: tuple[str, ...], url: str, token: str | None) -> None:
+def diff(names: tuple[str, ...], vocabulary: Vocabulary, url: str, token: str | None) -> None:
     """Show what differs in a Grafana from the dashboards here; exit code 1 if anything does."""
     grafana = Grafana(url, token)
-    chosen = _chosen(names)
-    texts = [text for shape in chosen.values() if (text := grafana.diff(shape))]
+    shapes = chosen(names, vocabulary)
+    texts = [text for shape in shapes.values() if (text := grafana.diff(shape))]
     for text in texts:
         click.echo(text, nl=False)
     if texts:
-        raise CheckFailedError(f"{len(texts)} of {len(chosen)} dashboards differ")
-    click.echo(f"{len(chosen)} dashboards are the same", err=True)
+        raise CheckFailedError(f"{len(texts)} of {len(shapes)} dashboards differ")
+    click.echo(f"{len(shapes)} dashboards are the same", err=True)
 
 
 @dashboards.command(
@@ -268,17 +276,24 @@ Examples:
   firsttoken dashboards push --grafana https://grafana.example.org --folder LLM --message "v0.2"
 """
 )
-@click.argument("names", nargs=-1, metavar="[UID]...")
+@names_argument
+@source_option
 @_grafana_options
 @click.option("--folder", default="LLM", show_default=True, help="Made if it is not there.")
 @click.option("--message", default="firsttoken dashboards push", show_default=True)
 @click.option("--dry-run", is_flag=True, help="Only say what would be written.")
 def push(
-    names: tuple[str, ...], url: str, token: str | None, folder: str, message: str, dry_run: bool
+    names: tuple[str, ...],
+    vocabulary: Vocabulary,
+    url: str,
+    token: str | None,
+    folder: str,
+    message: str,
+    dry_run: bool,
 ) -> None:
     """Write the dashboards that differ into a Grafana; the others are left alone."""
     grafana = Grafana(url, token)
-    changed = [shape for shape in _chosen(names).values() if grafana.diff(shape)]
+    changed = [shape for shape in chosen(names, vocabulary).values() if grafana.diff(shape)]
     if changed and not dry_run:
         uid = grafana.folder(folder) or grafana.make_folder(folder)
         for shape in changed:

@@ -35,6 +35,8 @@ __all__ = ["UID", "board"]
 
 UID = "firsttoken-gpu"
 KEY = ("instance", HW_ID.name)
+LISTED = (GPU_UTILIZATION, POWER, GPU_MEMORY_USAGE)
+"""The GPUs to choose from are those with the first of these that the source has."""
 MOST = 32
 LETTERS = "ABCDEFGHIJ"
 _HOT = steps((None, GOOD), (80, WARN), (90, BAD))
@@ -270,16 +272,12 @@ def _nvidia(scope: Scope) -> tuple[Panel, ...]:
 def board(vocabulary: Vocabulary = SEMCONV) -> Board:
     """The dashboard for one vocabulary."""
     scope = variables.gpu_scope(vocabulary)
-    chosen = (
-        variables.gpu_variables(vocabulary, GPU_UTILIZATION)
-        if vocabulary.reports(GPU_UTILIZATION)
-        else ()
-    )
+    listed = next((metric for metric in LISTED if vocabulary.reports(metric)), LISTED[0])
     return Board(
         uid=UID,
         title="LLM / GPU",
         description="Utilisation, memory, power, temperature and errors of the GPUs.",
-        variables=chosen,
+        variables=variables.gpu_variables(vocabulary, listed),
         sections=(
             Section("", (*_tiles(scope), *_table(scope))),
             Section("Each GPU over time", _charts(scope)),

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from firsttoken.catalogue import METRICS, Instrument
 from firsttoken.dashboards.expand import panels
 from firsttoken.dashboards.known import names_of, unknown
 from firsttoken.dashboards.promscan import Selector, selectors
@@ -254,7 +255,7 @@ def lint(
 ) -> tuple[Finding, ...]:
     """Everything the rules object to and no exclusion covers, in reading order."""
     names = names_of(vocabulary)
-    known = {"names": names, "gauges": frozenset(n for n in names if not _counts(n)) | {"up"}}
+    known = {"names": names, "gauges": _gauges(vocabulary) | {"up"}}
     found = [
         finding
         for shape in dashboards.values()
@@ -265,5 +266,10 @@ def lint(
     return tuple(dict.fromkeys(kept))
 
 
-def _counts(name: str) -> bool:
-    return name.endswith(("_total", "_bucket", "_count", "_sum"))
+def _gauges(vocabulary: Vocabulary) -> frozenset[str]:
+    return frozenset(
+        variant.series
+        for metric in METRICS
+        if metric.instrument in (Instrument.GAUGE, Instrument.UPDOWNCOUNTER)
+        for variant in vocabulary.variants.get(metric.name, ())
+    )

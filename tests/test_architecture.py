@@ -39,8 +39,10 @@ MAY_IMPORT = {
     "promql": {"catalogue"},
     "exporters": {"catalogue", *GROUND},
     "collector": {"catalogue", "exporters", *GROUND},
-    "rules": {"catalogue", "promql", *GROUND},
-    "dashboards": {"catalogue", "promql", *GROUND},
+    # From the names of sources on a command line to a vocabulary, for rules and dashboards.
+    "sources": {"catalogue", "exporters", "errors"},
+    "rules": {"catalogue", "promql", "sources", *GROUND},
+    "dashboards": {"catalogue", "promql", "sources", *GROUND},
     # An independent witness: it knows no metrics, and so does the engine it is tried on.
     "loadgen": {"errors", "config"},
     "simulate": {"errors", "config"},

@@ -53,7 +53,9 @@ def test_a_wrong_argument_is_one_line_and_exit_code_2() -> None:
     span = run("check", "--prometheus", "http://x", "--range", "3parsecs")
 
     assert [unknown.returncode, folder.returncode, span.returncode] == [2, 2, 2]
-    assert unknown.stderr.startswith("firsttoken: no dashboard nonsense; there are firsttoken-slo")
+    assert unknown.stderr.startswith(
+        "firsttoken: no dashboard nonsense for source semconv; there are firsttoken-slo"
+    )
     assert "needs --out" in folder.stderr
     assert "a duration such as" in span.stderr
     assert "Traceback" not in unknown.stderr + folder.stderr + span.stderr

@@ -1,0 +1,69 @@
+"""What the commands have in common: types of options, and which dashboards are meant."""
+
+from typing import Any
+
+import click
+
+from firsttoken.config import parse_duration
+from firsttoken.dashboards import render
+from firsttoken.errors import UsageError
+from firsttoken.sources import COLLECTOR, vocabulary_of
+from firsttoken.vocabulary import Vocabulary
+
+__all__ = ["Seconds", "chosen", "names_argument", "prometheus_option", "source_option"]
+
+
+class Seconds(click.ParamType[float]):
+    """A duration such as ``15s`` or ``1h``, in seconds."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The seconds; fails with what is allowed."""
+        try:
+            return parse_duration(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+class _Source(click.ParamType[Vocabulary]):
+    name = "name[,name]"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Vocabulary:
+        del param, ctx  # unused: the error says it all
+        return value if isinstance(value, Vocabulary) else vocabulary_of(str(value))
+
+
+names_argument = click.argument("names", nargs=-1, metavar="[UID]...")
+prometheus_option = click.option(
+    "--prometheus", "url", required=True, help="URL of the Prometheus to ask."
+)
+source_option = click.option(
+    "--source",
+    "vocabulary",
+    type=_Source(),
+    default=COLLECTOR,
+    show_default=True,
+    help="What Prometheus scrapes: the collector, or profiles such as vllm,dcgm.",
+)
+
+
+def chosen(names: tuple[str, ...], vocabulary: Vocabulary) -> dict[str, dict[str, Any]]:
+    """The dashboards of these uids, or all, for what Prometheus scrapes.
+
+    Raises UsageError for a uid that is none, and for sources that cannot be drawn together.
+    """
+    try:
+        every = render.dashboards(vocabulary)
+    except ValueError as exc:  # one metric in different units
+        raise UsageError(f"source {vocabulary.name}: {exc}") from None
+    for name in names:
+        if name not in every:
+            raise UsageError(
+                f"no dashboard {name} for source {vocabulary.name}; there are {', '.join(every)}"
+            )
+    return {uid: shape for uid, shape in every.items() if not names or uid in names}
