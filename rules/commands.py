@@ -1,15 +1,18 @@
 """``firsttoken rules``: objectives to rules, their tests and explanations."""
 
+import json
 from pathlib import Path
 from typing import Literal
 
 import click
+import yaml
 
-from firsttoken.config import parse_duration
-from firsttoken.rules import buckets, output, scenarios
+from firsttoken.config import parse_duration, validate_model
+from firsttoken.rules import buckets, output, presets, scenarios
 from firsttoken.rules.explain import explain as explained
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.model import Options
+from firsttoken.rules.review import report
 from firsttoken.rules.routing import alertmanager
 from firsttoken.rules.slo import SloFile, load
 from firsttoken.sources import vocabulary_of
@@ -139,3 +142,30 @@ def test(
     slo = _read(file, snap)
     count = scenarios.run(slo, vocabulary_of(source or slo.source), Options(scrape), out)
     click.echo(f"{count} of {count} scenarios passed")
+
+
+@rules.command(
+    epilog="""\b
+Examples:
+  firsttoken rules init chat > slo.yaml
+  firsttoken rules init rag --service docs > slo.yaml
+"""
+)
+@click.argument("preset", type=click.Choice(tuple(presets.PRESETS)))
+@click.option("--service", default="llm", show_default=True, help="The service's name.")
+def init(preset: str, service: str) -> None:
+    """Write an objective file to begin with; each figure says where it comes from."""
+    written = presets.text(preset, service)
+    validate_model(yaml.safe_load(written), SloFile, "--service")
+    click.echo(written, nl=False)
+
+
+@rules.command()
+def schema() -> None:
+    """Write the JSON Schema of the objective file, for editors and checks."""
+    shape = SloFile.model_json_schema()
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", **shape}
+    click.echo(json.dumps(head, indent=2))
+
+
+rules.add_command(report)

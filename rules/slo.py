@@ -6,7 +6,7 @@
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from firsttoken.config import Duration, Model, load_yaml
 from firsttoken.rules.objectives import (
@@ -40,6 +40,7 @@ __all__ = [
 
 Pack = Literal["stall", "absence", "saturation", "gpu", "collector", "watchdog"]
 
+_PERIOD = {"type": ["string", "number"], "examples": ["7d", "28d", "30d"]}
 LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
 
 
@@ -48,7 +49,7 @@ class SloFile(Model):
 
     version: Literal["firsttoken/v1"]
     service: Name
-    period: Duration
+    period: Annotated[Duration, WithJsonSchema(_PERIOD)]
     labels: dict[LabelName, str] = Field(default_factory=dict)
     selector: dict[LabelName, str] = Field(default_factory=dict)
     group_by: tuple[LabelName, ...] = ()
