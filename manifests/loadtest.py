@@ -41,7 +41,7 @@ def load_test(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[str, Any]]
         return []
     text = _load_file(spec)
     arguments = _arguments(spec, slo)
-    image = spec.load_test.image or spec.collector.image
+    image = spec.load_test.image
     digest = hashlib.sha256("\0".join([text, image, *arguments]).encode()).hexdigest()
     suffix = f"-load-{digest[:HASH_LENGTH]}"
     config = k8s.V1ConfigMap(

@@ -254,8 +254,8 @@ class Autoscaling(Model):
 class LoadTest(Model):
     """A Job that brings the deployment under a load and fails where an objective is missed."""
 
-    image: Image | None = None
-    """The collector's image where nothing else is given."""
+    image: Image
+    """The load generator's; the collector's has not what it takes."""
     rate: float = Field(default=1.0, gt=0)
     """Requests per second."""
     warmup: Duration = 30.0

@@ -105,7 +105,7 @@ def test_nothing_is_found_with_everything_switched_on(
         tracing={"endpoint": "http://collector.observability:4317"},
         autoscaling={"prometheus": "http://prometheus.monitoring:9090", "most": 4},
         alerting={"slack_channel": "#llm", "slack": {"name": "slack", "key": "url"}},
-        load_test={"rate": 2},
+        load_test={"image": "registry.example/load:1"},
         gpu_exporter={"image": "registry.example/dcgm-exporter:4.8.2"},
         engine={"hugging_face_secret": "hub"},
     )

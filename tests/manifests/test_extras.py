@@ -19,7 +19,14 @@ from firsttoken.manifests.render import folder
 ROOT = Path(__file__).parents[2]
 SLO = yaml.safe_load((ROOT / "examples" / "slo.yaml").read_text())
 PROGRAM = str(Path(sys.executable).with_name("firsttoken"))
-LOAD = {"rate": 5, "warmup": "1s", "duration": "3s", "prompt_tokens": 16, "output_tokens": 4}
+LOAD = {
+    "image": "registry.example/firsttoken-load:0.1.0",
+    "rate": 5,
+    "warmup": "1s",
+    "duration": "3s",
+    "prompt_tokens": 16,
+    "output_tokens": 4,
+}
 
 Make = Callable[..., Bundle]
 Check = Callable[[dict[str, Any], str], None]
