@@ -15,6 +15,7 @@ from firsttoken.vocabulary import SEMCONV, Vocabulary
 
 __all__ = [
     "Matcher",
+    "Operator",
     "Scope",
     "bucket_rate",
     "count_rate",
