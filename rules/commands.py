@@ -12,7 +12,7 @@ from firsttoken.rules import buckets, output, presets, scenarios
 from firsttoken.rules.explain import explain as explained
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.model import Options
-from firsttoken.rules.review import report
+from firsttoken.rules.review import lint, report
 from firsttoken.rules.routing import alertmanager
 from firsttoken.rules.slo import SloFile, load
 from firsttoken.sources import vocabulary_of
@@ -169,3 +169,4 @@ def schema() -> None:
 
 
 rules.add_command(report)
+rules.add_command(lint)

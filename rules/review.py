@@ -1,19 +1,22 @@
-"""``firsttoken rules report``: what a review of service levels needs."""
+"""``firsttoken rules report`` and ``lint``: what was kept, and what is wrong with rules."""
 
 import calendar
 import re
 import time
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TextIO
 
 import click
+import yaml
 
 from firsttoken.config import parse_duration
-from firsttoken.errors import UsageError
+from firsttoken.errors import ConfigError, UsageError
 from firsttoken.prometheus import Prometheus
+from firsttoken.rules.lint import lint as findings
 from firsttoken.rules.report import FORMATS, collect, render
 
-__all__ = ["report"]
+__all__ = ["lint", "report"]
 
 
 @click.command(
@@ -64,3 +67,44 @@ def _month(month: str) -> tuple[float, float]:
     start = datetime(year, number, 1, tzinfo=UTC).timestamp()
     end = start + calendar.monthrange(year, number)[1] * 86400
     return start, min(end, time.time())
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  firsttoken rules generate slo.yaml | firsttoken rules lint -
+  firsttoken rules lint rules/*.yaml --scrape-interval 15s --retention 15d
+
+\b
+Exit code 1 when something was found.
+"""
+)
+@click.argument("files", nargs=-1, required=True, type=click.File(encoding="utf-8"))
+@click.option("--scrape-interval", "scrape", default="30s", show_default=True)
+@click.option("--retention", default="0s", help="How long Prometheus keeps samples.")
+def lint(files: tuple[TextIO, ...], scrape: str, retention: str) -> int:
+    """Find in rule files or PrometheusRules what Prometheus takes and yet does not work well."""
+    count = 0
+    for file in files:
+        for found in findings(
+            _yaml(file), scrape=_whole("--scrape-interval", scrape),
+            retention=_whole("--retention", retention),
+        ):  # fmt: skip
+            click.echo(f"{file.name}: {found.rule}: {found.text} ({found.check})")
+            count += 1
+    click.echo(f"{count} findings" if count != 1 else "1 finding", err=True)
+    return 1 if count else 0
+
+
+def _yaml(file: TextIO) -> object:
+    try:
+        return yaml.safe_load(file)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigError(file.name, ["not valid YAML"]) from None
+
+
+def _whole(option: str, text: str) -> int:
+    try:
+        return int(parse_duration(text))
+    except ValueError as exc:
+        raise UsageError(f"{option} {text}: {exc}") from None
