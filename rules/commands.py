@@ -7,7 +7,8 @@ from typing import Literal
 import click
 import yaml
 
-from firsttoken.config import parse_duration, validate_model
+from firsttoken.config import format_duration, parse_duration, validate_model
+from firsttoken.errors import UsageError
 from firsttoken.rules import buckets, output, presets, scenarios
 from firsttoken.rules.explain import explain as explained
 from firsttoken.rules.generate import rule_groups
@@ -90,12 +91,20 @@ Examples:
 @click.option("--min-bad", default=3, show_default=True, type=click.IntRange(1),
               help="Fewer bad events than this in a window alert nobody.")  # fmt: skip
 @click.option("--runbooks", default="", help="Address of the folder of runbooks.")
+@click.option("--retention", type=_Seconds(),
+              help="How long Prometheus keeps samples; a longer period is refused.")  # fmt: skip
 def generate(
     file: Path, scrape: int, source: str | None, snap: Literal["up", "down"] | None, form: str,
-    namespace: str | None, min_bad: int, runbooks: str,
+    namespace: str | None, min_bad: int, runbooks: str, retention: int | None,
 ) -> None:  # fmt: skip
     """Write the rules of the objectives in FILE to stdout."""
     slo = _read(file, snap)
+    if retention and slo.period > retention:
+        raise UsageError(
+            f"{file}: a period of {format_duration(slo.period)} needs samples for as long, and"
+            f" Prometheus keeps them for {format_duration(retention)}; keep them longer"
+            " (--storage.tsdb.retention.time) or take a shorter period"
+        )
     groups = rule_groups(
         slo, vocabulary_of(source or slo.source), Options(scrape, min_bad, runbooks)
     )
