@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, logging
 
 __all__ = ["main"]
 
@@ -72,6 +72,7 @@ def write_tokenizer(root: Path, folder: Path) -> None:
 
 def write_model(folder: Path) -> None:
     """Write the configuration and the random weights, the same ones every time."""
+    logging.disable_progress_bar()
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
