@@ -87,6 +87,7 @@ def test_every_picture_is_drawn_with_names_of_its_own(report: Report, run: Run) 
 
     assert [picture.name for picture in drawn] == [
         "latency", "ttft-distribution", "tpot-distribution", "throughput", "queue", "kv-cache",
+        "stages",
     ]  # fmt: skip
     names: list[str] = []
     for picture in drawn:

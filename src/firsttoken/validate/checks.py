@@ -78,7 +78,7 @@ def generator(state: Generator | None) -> Check:
     if state.cpu_share is not None:
         parts.append(f"{state.cpu_share:.0%} of a core")
     if state.lag_p99 is not None:
-        parts.append(f"requests at most {state.lag_p99 * 1000:.1f} ms late at p99")
+        parts.append(f"99 % of requests at most {state.lag_p99 * 1000:.1f} ms late")
     return Check(name=name, status="passed", summary=f"no bottleneck: {', '.join(parts)}")
 
 

@@ -59,6 +59,7 @@ def conclude(found: Found) -> Report:
         alerts=found.alerts,
         dashboards=found.dashboards or (),
         series=found.series,
+        stages=stages.named if stages else {},
         files=FILES,
     )  # fmt: skip
 
@@ -182,6 +183,7 @@ def _load(run: Run, found: Found) -> LoadResult:
         requests=numbers.requests,
         ok=numbers.ok,
         failed=numbers.failed,
+        offered_rate=numbers.offered_rate,
         request_rate=numbers.request_rate,
         input_token_rate=numbers.input_rate,
         output_token_rate=numbers.output_rate,

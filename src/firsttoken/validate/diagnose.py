@@ -26,6 +26,12 @@ class Stages:
     fullest: float | None
     """The KV cache's highest utilisation, from 0 to 1."""
 
+    @property
+    def named(self) -> dict[str, float]:
+        """The mean seconds of those stages that the server reports, in their order."""
+        every = {"queue": self.queue, "prefill": self.prefill, "decode": self.decode}
+        return {name: seconds for name, seconds in every.items() if seconds is not None}
+
 
 def stages(window: Window, series: Mapping[str, Sequence[Point]]) -> Stages:
     """The stages between two pages; ``series`` are the server's over time."""

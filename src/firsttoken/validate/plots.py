@@ -32,6 +32,8 @@ def pictures(report: Report, run: Run) -> tuple[Picture, ...]:
         drawn += [_throughput(report, run), _queue(report, run)]
         if report.series.get(KV_CACHE):
             drawn.append(_cache(report, run))
+        if report.stages:
+            drawn.append(_stages(report, run))
     return tuple(drawn)
 
 
@@ -197,7 +199,7 @@ def _line(axis: Axes, points: Sequence[Point], label: str, colour: str, **more: 
 
 def _over_time(axis: Axes, run: Run, unit: str) -> None:
     _warm_up(axis, run)
-    axis.set_ylim(bottom=0)
+    axis.set_ylim(0, axis.get_ylim()[1] * 1.12)
     axis.set_xlim(left=0)
     axis.set_ylabel(unit)
     axis.set_xlabel("seconds since the first request")
@@ -239,4 +241,28 @@ def _cache(report: Report, run: Run) -> Picture:
     return svg(
         figure, "kv-cache", "KV cache",
         "Share of the KV cache in use, as the server reports it at each scrape.",
+    )  # fmt: skip
+
+
+def _stages(report: Report, run: Run) -> Picture:
+    spans = [r.e2e for r in run.records if r.ok and r.e2e is not None]
+    rest = sum(spans) / len(spans) - sum(report.stages.values())
+    parts = {**report.stages, "elsewhere": max(0.0, rest)}
+    colours = {"queue": "bad", "prefill": "server", "decode": "client", "elsewhere": "muted"}
+    figure, (axis,) = axes(height=2.5)
+    for place, (name, seconds) in enumerate(reversed(parts.items())):
+        axis.barh(place, seconds * 1000, height=0.62, color=COLOURS[colours[name]])
+        axis.annotate(
+            f"{seconds * 1000:,.1f} ms", (seconds * 1000, place), xytext=(4, 0),
+            textcoords="offset points", va="center", fontsize=8.5,
+        )  # fmt: skip
+    axis.set_yticks(range(len(parts)), list(reversed(parts)))
+    axis.grid(visible=False, axis="y")
+    axis.margins(x=0.16)
+    axis.set_xlim(left=0)
+    axis.set_xlabel("mean of a request (ms)")
+    return svg(
+        figure, "stages", "Where the time went",
+        "Mean time of a request in each stage of the server; elsewhere is what the client waited"
+        " beyond that: network, HTTP, the API server.",
     )  # fmt: skip

@@ -91,6 +91,7 @@ class LoadResult(Model):
     requests: int
     ok: int
     failed: dict[str, int] = Field(default_factory=dict, description="Failures by error.")
+    offered_rate: float | None = Field(default=None, description="Requests due, a second.")
     request_rate: float | None = Field(default=None, description="Completed requests a second.")
     input_token_rate: float | None = None
     output_token_rate: float | None = None
@@ -211,6 +212,9 @@ class Report(Model):
     dashboards: tuple[Dashboard, ...] = ()
     series: dict[str, tuple[Point, ...]] = Field(
         default_factory=dict, description="What the server reported over time, by name."
+    )
+    stages: dict[str, float] = Field(
+        default_factory=dict, description="Mean seconds of a request in each stage of the server."
     )
     files: dict[str, str] = Field(
         default_factory=dict, description="The other files of the report, and what each is."
