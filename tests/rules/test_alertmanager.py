@@ -3,12 +3,15 @@
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+import yaml
 from click.testing import CliRunner
 
 from firsttoken import servers
+from firsttoken.errors import UsageError
 from firsttoken.rules.commands import alertmanager
 
 OBJECTIVE = {"service": "chat", "slo": "ttft", "gen_ai_request_model": "m"}
@@ -100,3 +103,68 @@ def test_inhibition(
 
     assert seen == len(alerts)
     assert found == kept_back
+
+
+def generated(*arguments: str) -> dict[str, Any]:
+    done = CliRunner().invoke(alertmanager, ["generate", *arguments])
+    assert done.exit_code == 0, done.output
+    shape: dict[str, Any] = yaml.safe_load(done.stdout)
+    return shape
+
+
+def test_the_dead_mans_switch_takes_the_watchdog_and_tells_it_at_once(tmp_path: Path) -> None:
+    arguments = ["--page-webhook", "http://h/p", "--ticket-webhook", "http://h/t"]
+    shape = generated(*arguments, "--deadman-webhook", "http://h/d", "--ticket-hours",
+                      "monday:friday 08:00-18:00 Europe/Berlin")  # fmt: skip
+    file = tmp_path / "alertmanager.yaml"
+    file.write_text(yaml.safe_dump(shape))
+
+    for labels, receiver in (
+        (["alertname=LLMWatchdog", "severity=none"], "deadman"),
+        (["alertname=Watchdog", "severity=none"], "deadman"),
+        (["severity=critical"], "page"),
+        (["severity=warning"], "ticket"),
+    ):
+        done = subprocess.run(
+            ["amtool", "config", "routes", "test", f"--config.file={file}",
+             f"--verify.receivers={receiver}", *labels],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert shape["route"]["routes"][0]["group_wait"] == "0s"
+    assert shape["time_intervals"][0]["time_intervals"][0]["location"] == "Europe/Berlin"
+
+
+def test_a_webhooks_token_stays_in_its_file() -> None:
+    shape = generated(
+        "--page-webhook", "http://h/p", "--ticket-webhook", "http://h/t",
+        "--webhook-token-file", "/etc/am/token",
+    )  # fmt: skip
+
+    hook = shape["receivers"][0]["webhook_configs"][0]
+    assert hook["http_config"] == {"authorization": {"credentials_file": "/etc/am/token"}}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "tickets have no receiver"),
+        (["--ticket-webhook", "http://h/t"], "pages have no receiver"),
+        (["--slack-url-file", "/x"], "Slack needs both"),
+        (
+            ["--page-webhook", "http://u:secret@h/p", "--ticket-webhook", "http://h/t"],
+            "address of the webhook on h holds a secret",
+        ),
+        (["--page-webhook", "h/p", "--ticket-webhook", "http://h/t"], "must be http://host/path"),
+        (
+            ["--page-webhook", "http://h", "--ticket-webhook", "http://h", "--ticket-hours", "9-5"],
+            "expected days, times and a zone",
+        ),
+    ],
+)
+def test_a_mistake_is_one_clear_line_without_the_secret(arguments: list[str], said: str) -> None:
+    done = CliRunner().invoke(alertmanager, ["generate", *arguments])
+
+    assert isinstance(done.exception, UsageError)
+    assert said in str(done.exception)
+    assert "secret@" not in str(done.exception)
