@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from firsttoken.errors import CheckFailedError, UsageError
+from firsttoken.manifests.cluster_commands import apply, delete, diff, wait
 
 __all__ = ["manifests"]
 
@@ -120,3 +121,7 @@ def _list_checks(ctx: click.Context) -> None:
     for name, function in CHECKS.items():
         click.echo(f"{name:14} {function.__doc__}")
     ctx.exit()
+
+
+for command in (apply, delete, diff, wait):
+    manifests.add_command(command)

@@ -1,0 +1,282 @@
+"""A deployment in a cluster: applied, compared, waited for, taken out; what is refused is said."""
+
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from firsttoken.cli import main
+from firsttoken.manifests import rollout
+from firsttoken.manifests.bundle import Bundle
+from firsttoken.manifests.cluster import Cluster
+from firsttoken.servers import free_port
+
+Write = Callable[..., Path]
+Make = Callable[..., Bundle]
+Run = Callable[..., tuple[int, str, str]]
+KEY = ("Deployment", "ml", "chat")
+
+
+def _load_double() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "manifests_apiserver", Path(__file__).with_name("apiserver.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+double = _load_double()
+
+
+@pytest.fixture
+def server() -> Any:
+    return double.ApiServer()
+
+
+@pytest.fixture
+def kubeconfig(server: Any, tmp_path: Path) -> Iterator[Path]:
+    with double.serving(server) as address:
+        file = tmp_path / "kubeconfig"
+        file.write_text(yaml.safe_dump(configuration(address)))
+        yield file
+
+
+def configuration(address: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{"name": "c", "cluster": {"server": address}}],
+        "users": [{"name": "u", "user": {"token": "t0ken"}}],
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+    }
+
+
+@pytest.fixture
+def run(kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``firsttoken manifests`` on the double: exit code, stdout, stderr."""
+
+    def call(command: str, *arguments: str | Path) -> tuple[int, str, str]:
+        words = ["manifests", command, *map(str, arguments), "--kubeconfig", str(kubeconfig)]
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        captured = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, captured.out, captured.err
+
+    return call
+
+
+@pytest.fixture
+def file(write: Write) -> Path:
+    return write(monitoring={"dashboards": False}, cache="10Gi", replicas=2)
+
+
+def test_applying_twice_changes_nothing(file: Path, run: Run) -> None:
+    code, first, _ = run("apply", file)
+    again, second, _ = run("apply", file)
+
+    assert (code, again) == (0, 0)
+    assert first.splitlines()[-2:] == ["Deployment/chat created", "PodMonitor/chat created"]
+    assert all(line.endswith(" unchanged") for line in second.splitlines())
+    assert run("diff", file) == (0, "", "")
+
+
+def test_a_dry_run_keeps_nothing(file: Path, run: Run, server: Any) -> None:
+    code, out, _ = run("apply", file, "--dry-run")
+
+    assert code == 0
+    assert "Deployment/chat created" in out
+    assert server.objects == {}
+
+
+def test_diff_shows_what_would_change(file: Path, run: Run, write: Write, server: Any) -> None:
+    run("apply", file)
+    before = dict(server.objects)
+    changed = write(monitoring={"dashboards": False}, cache="10Gi", replicas=3)
+
+    code, out, err = run("diff", changed)
+
+    assert code == 1
+    assert "-  replicas: 2\n+  replicas: 3\n" in out
+    assert "1 of 7 objects would change" in err
+    assert server.objects == before
+
+
+def test_a_field_that_another_manager_set_is_a_conflict(file: Path, run: Run, server: Any) -> None:
+    run("apply", file)
+    server.set_field(KEY, "spec.replicas", 5, "someone")
+
+    code, out, err = run("apply", file)
+    assert code == 1
+    assert 'Deployment/chat failed: Apply failed with 1 conflict: conflict with "someone"' in out
+    assert "--force-conflicts takes these fields over" in out
+    assert "1 of 7 objects failed" in err
+    assert server.objects[KEY]["spec"]["replicas"] == 5
+
+    assert run("apply", file, "--force-conflicts")[0] == 0
+    assert server.objects[KEY]["spec"]["replicas"] == 2
+
+
+def test_what_may_not_be_done_costs_itself_only(file: Path, run: Run, server: Any) -> None:
+    server.forbidden.add(("PATCH", "networkpolicies"))
+
+    code, out, _ = run("apply", file)
+
+    assert code == 1
+    assert (
+        "NetworkPolicy/chat failed: this account may not patch NetworkPolicy in namespace ml" in out
+    )
+    assert "Deployment/chat created" in out
+
+
+def test_a_missing_definition_is_said(file: Path, run: Run, server: Any) -> None:
+    del server.kinds["monitoring.coreos.com/v1"]
+
+    code, out, _ = run("apply", file)
+
+    assert code == 1
+    assert (
+        "PodMonitor/chat failed: the cluster has no PodMonitor of monitoring.coreos.com/v1" in out
+    )
+
+
+def test_a_busy_server_is_asked_again(file: Path, run: Run, server: Any) -> None:
+    server.busy = 3
+
+    assert run("apply", file)[0] == 0
+
+
+def test_pruning_takes_out_what_the_file_no_longer_has(
+    file: Path, run: Run, write: Write, server: Any
+) -> None:
+    run("apply", file)
+    server.apply(("ConfigMap", "ml", "theirs"), {"metadata": {"name": "theirs"}}, "x",
+                 force=False, dry_run=False)  # fmt: skip
+    smaller = write(monitoring={"dashboards": False}, replicas=1)
+
+    code, out, _ = run("apply", smaller, "--prune")
+
+    assert code == 0
+    assert "PodDisruptionBudget/chat deleted" in out
+    # A claim holds data, and the other object is nobody's here.
+    assert ("PersistentVolumeClaim", "ml", "chat-cache") in server.objects
+    assert ("ConfigMap", "ml", "theirs") in server.objects
+
+
+def test_deleting_keeps_data_unless_told_otherwise(file: Path, run: Run, server: Any) -> None:
+    run("apply", file)
+
+    code, out, _ = run("delete", file)
+    assert code == 0
+    assert out.splitlines()[0] == "PodMonitor/chat deleted"
+    assert list(server.objects) == [("PersistentVolumeClaim", "ml", "chat-cache")]
+
+    code, out, _ = run("delete", file, "--all")
+    assert "Deployment/chat absent" in out
+    assert server.objects == {}
+
+
+def ready(server: Any, count: int, updated: int = 2) -> None:
+    live = server.objects[KEY]
+    live["status"] = {
+        "observedGeneration": live["metadata"]["generation"],
+        "replicas": 2,
+        "updatedReplicas": updated,
+        "readyReplicas": count,
+    }
+
+
+def test_waiting_ends_when_all_replicas_are_ready(file: Path, run: Run, server: Any) -> None:
+    run("apply", file)
+    ready(server, 2)
+
+    code, out, err = run("wait", file)
+
+    assert (code, out, err) == (0, "", "Deployment/chat: 2 of 2 ready, 2 up to date\n")
+
+
+def test_waiting_says_where_the_model_stands(make: Make, server: Any, kubeconfig: Path) -> None:
+    made = make(replicas=2, monitoring={"dashboards": False})
+    cluster = Cluster.connect(kubeconfig, None)
+    list(rollout.apply(cluster, made.objects))
+    pod = {
+        "metadata": {"name": "chat-1", "namespace": "ml",
+                     "labels": {"firsttoken.dev/deployment": "chat"}},
+        "status": {"containerStatuses": [
+            {"name": "vllm", "ready": False, "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+        ]},
+    }  # fmt: skip
+    server.apply(("Pod", "ml", "chat-1"), pod, "kubelet", force=False, dry_run=False)
+    said: list[str] = []
+    now = 0.0
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        waiting = server.objects[("Pod", "ml", "chat-1")]["status"]["containerStatuses"][0]
+        if now == 4:
+            waiting["state"] = {"running": {}}
+        if now == 8:
+            ready(server, 2)
+
+    done = rollout.wait(
+        cluster, [made.engine[-1]], timeout=60, report=said.append, sleep=sleep, clock=lambda: now
+    )
+
+    assert done
+    assert said == [
+        "Deployment/chat: 0 of 2 ready, 0 up to date; chat-1: vllm ImagePullBackOff",
+        "Deployment/chat: 0 of 2 ready, 0 up to date; chat-1: vllm loads",
+        "Deployment/chat: 2 of 2 ready, 2 up to date",
+    ]
+
+
+def test_old_pods_that_still_serve_are_not_taken_for_new_ones() -> None:
+    live = {
+        "kind": "Deployment",
+        "metadata": {"generation": 2},
+        "spec": {"replicas": 2},
+        "status": {
+            "observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2
+        },
+    }  # fmt: skip
+    assert rollout.state(live)[0] is False
+    live["status"] |= {"observedGeneration": 2, "updatedReplicas": 1}  # type: ignore[operator]
+    assert rollout.state(live)[0] is False
+    live["status"] |= {"updatedReplicas": 2}  # type: ignore[operator]
+    assert rollout.state(live)[0] is True
+
+
+def test_not_ready_in_time_is_a_failure(file: Path, run: Run) -> None:
+    run("apply", file)
+
+    code, _, err = run("wait", file, "--timeout", "0s")
+
+    assert code == 1
+    assert "0 of 2 ready" in err
+    assert err.endswith("firsttoken: not ready after 0 s\n")
+
+
+def test_no_cluster_is_one_line(
+    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gone = tmp_path / "gone"
+    gone.write_text(yaml.safe_dump(configuration(f"http://127.0.0.1:{free_port()}")))
+    for config, expected in ((gone, 3), (tmp_path / "absent", 2)):
+        with pytest.raises(SystemExit) as left:
+            main(["manifests", "diff", str(file), "--kubeconfig", str(config)])
+        err = capsys.readouterr().err
+        assert left.value.code == expected
+        assert err.startswith("firsttoken: ")
+        assert err.count("\n") == 1
+        assert "t0ken" not in err
