@@ -70,6 +70,12 @@ demo-vllm: setup servers setup-vllm ## The same on a real vLLM, which it starts 
 	$(BIN)/python ci/vllm/serve.py $(BIN)/firsttoken validate --target {url} \
 	  --slo ci/vllm/slo.yaml --load ci/vllm/load.yaml --out $(OUT)/demo-vllm
 
+.PHONY: pictures
+pictures: setup ## Draw docs/pictures anew: a run of five minutes, and 700 MB of npm packages at first
+	@ci/system-packages $(SERVERS) chromium
+	@test -e build/browser/page/main.js || dashboards/browser/build.sh build/browser
+	$(BIN)/python ci/pictures.py
+
 .PHONY: bench
 bench: setup ## What the hot paths cost, each beside a yardstick
 	$(BIN)/python -m benchmarks

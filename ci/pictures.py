@@ -21,10 +21,11 @@ from pathlib import Path
 
 import requests
 import yaml
+from PIL import Image
 
 from firsttoken import servers
 
-__all__ = ["ENGINES", "Engine", "deployment", "main", "under_load"]
+__all__ = ["ENGINES", "SCRAPE_S", "Engine", "deployment", "main", "shrink", "under_load"]
 
 ROOT = Path(__file__).resolve().parents[1]
 SLO = ROOT / "examples" / "slo.yaml"
@@ -33,6 +34,7 @@ BEFORE_S, FAULT_S, AFTER_S = 110, 60, 90
 QUIET_S = 10
 """Of a run, in seconds: before, during and after the fault, and idle at its start and end."""
 FAULT = {"prefill_slowdown": 12.0, "failing_share": 0.1}
+WELL = {"prefill_slowdown": 1.0, "failing_share": 0.0}
 
 
 @dataclass(frozen=True)
@@ -80,8 +82,11 @@ def rules(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def deployment(folder: Path) -> Iterator[tuple[str, dict[Engine, str]]]:
-    """The URL of a Prometheus that watches the engines, and the URL of each engine."""
+def deployment(folder: Path, *, directly: bool = False) -> Iterator[tuple[str, dict[Engine, str]]]:
+    """The URL of a Prometheus that watches the engines, and the URL of each engine.
+
+    ``directly``: it scrapes the engines and the pages of NVIDIA GPUs, too, not the collectors only.
+    """
     with contextlib.ExitStack() as exits:
 
         def run(name: str, *arguments: str) -> str:
@@ -110,11 +115,27 @@ def deployment(folder: Path) -> Iterator[tuple[str, dict[Engine, str]]]:
         shape = {
             "global": {"scrape_interval": every, "evaluation_interval": every},
             "rule_files": [str(rules(folder))],
-            "scrape_configs": [{"job_name": "vllm", "static_configs": targets}],
+            "scrape_configs": [
+                {"job_name": "vllm", "static_configs": targets},
+                *(past_the_collectors(found) if directly else ()),
+            ],
         }
         config.write_text(yaml.safe_dump(shape), encoding="utf-8")
         _, prometheus = exits.enter_context(servers.prometheus(config, folder))
         yield prometheus, found
+
+
+def past_the_collectors(engines: dict[Engine, str]) -> list[dict[str, object]]:
+    """Scrape configurations of the engines themselves and of their NVIDIA GPUs."""
+    pages = {"/metrics": [*engines], "/dcgm/metrics": [e for e in engines if e.vendor == "nvidia"]}
+    return [
+        {
+            "job_name": f"direct{path}",
+            "metrics_path": path,
+            "static_configs": [{"targets": [engines[e].removeprefix("http://") for e in chosen]}],
+        }
+        for path, chosen in pages.items()
+    ]
 
 
 @contextlib.contextmanager
@@ -132,33 +153,48 @@ def under_load(engines: dict[Engine, str], seconds: float, folder: Path) -> Iter
         yield
 
 
-def main(out: Path) -> int:
+def run(folder: Path, drawn: Path) -> int:
     """Run the deployment under load and draw; the exit code of ``dashboards pictures``."""
-    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as exits:
-        folder = Path(temporary)
-        prometheus, engines = exits.enter_context(deployment(folder))
+    with deployment(folder) as (prometheus, engines):
         started = time.monotonic()
         time.sleep(QUIET_S)
+        slow = f"{engines[ENGINES[1]]}/faults"
         with under_load(engines, BEFORE_S + FAULT_S + AFTER_S, folder):
             print("load runs", file=sys.stderr)
             time.sleep(BEFORE_S)
-            slow = engines[ENGINES[1]]
-            requests.put(f"{slow}/faults", json=FAULT, timeout=10).raise_for_status()
+            requests.put(slow, json=FAULT, timeout=10).raise_for_status()
             print("one replica is slow", file=sys.stderr)
             time.sleep(FAULT_S)
-            healthy = {"prefill_slowdown": 1.0, "failing_share": 0.0}
-            requests.put(f"{slow}/faults", json=healthy, timeout=10).raise_for_status()
+            requests.put(slow, json=WELL, timeout=10).raise_for_status()
             print("it is well again", file=sys.stderr)
             time.sleep(AFTER_S)
-            drawn = subprocess.run(
-                command(
-                    *("dashboards", "pictures", "--prometheus", prometheus, "--out", str(out)),
-                    *("--range", f"{time.monotonic() - started:.0f}s"),
-                    *("--scrape-interval", f"{SCRAPE_S}s", "--end", f"{time.time():.0f}"),
-                ),
-                check=False,
-            )
-        return drawn.returncode
+            now, seconds = time.time(), time.monotonic() - started
+        draw = command(
+            *("dashboards", "pictures", "--prometheus", prometheus, "--out", str(drawn)),
+            *("--range", f"{seconds:.0f}s", "--end", f"{now:.0f}"),
+            *("--scrape-interval", f"{SCRAPE_S}s"),
+        )
+        return subprocess.run(draw, check=False).returncode
+
+
+def shrink(picture: Path, out: Path) -> Path:
+    """The picture with a palette, a third of the size, under the name that the pages use."""
+    name = f"dashboard-{picture.stem.removeprefix('firsttoken-')}.png"
+    with Image.open(picture) as found:
+        few = found.convert("RGB").quantize(256, dither=Image.Dither.NONE)
+        few.save(out / name, optimize=True)
+    return out / name
+
+
+def main(out: Path) -> int:
+    """Draw all pictures into a folder."""
+    with tempfile.TemporaryDirectory() as temporary:
+        drawn = Path(temporary) / "drawn"
+        code = run(Path(temporary), drawn)
+        out.mkdir(parents=True, exist_ok=True)
+        for picture in sorted(drawn.glob("*.png")):
+            print(shrink(picture, out))
+    return code
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 """LLM / GPU: every vendor's GPUs under one vocabulary, each beside the others."""
 
+from typing import Literal
+
 from firsttoken import promql
 from firsttoken.catalogue import (
     ENERGY,
@@ -13,6 +15,7 @@ from firsttoken.catalogue import (
     HW_VENDOR,
     POWER,
     TEMPERATURE,
+    Metric,
 )
 from firsttoken.dashboards import variables
 from firsttoken.dashboards.board import Board, Section, link_to, panel_link, reported, service_notes
@@ -28,13 +31,15 @@ from firsttoken.dashboards.panels import (
     timeseries,
 )
 from firsttoken.dashboards.style import BAD, GOOD, WARN, by_name, gauge_cell, steps, values
-from firsttoken.promql import Scope
+from firsttoken.promql import Matcher, Scope
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
 __all__ = ["UID", "board"]
 
 UID = "firsttoken-gpu"
-KEY = ("instance", HW_ID.name)
+INDEX = "hw.gpu.index"
+KEY = ("instance", INDEX, HW_ID.name)
+TASK = "hw.gpu.task"
 LISTED = (GPU_UTILIZATION, POWER, GPU_MEMORY_USAGE)
 """The GPUs to choose from are those with the first of these that the source has."""
 MOST = 32
@@ -52,6 +57,23 @@ def memory_share(scope: Scope) -> str:
     if scope.vocabulary.reports(GPU_MEMORY_FREE):
         totals.append(f"({used} + {promql.gauge(GPU_MEMORY_FREE, scope)})")
     return f"{used} / ({' or '.join(totals)} > 0)" if totals else used
+
+
+def computing(scope: Scope, metric: Metric) -> Scope:
+    """The scope without the video units, which have a utilisation of their own and stand idle.
+
+    Not every exporter says what its utilisation is of; where it does not, it is the GPU's.
+    """
+    if metric is not GPU_UTILIZATION:
+        return scope
+    if scope.vocabulary is SEMCONV:
+        return scope.matching(Matcher(TASK, "general|", "=~"))
+    return scope.matching(Matcher(TASK, "general"))
+
+
+def busy(scope: Scope, aggregation: Literal["avg", "min", "max"]) -> str:
+    """Utilisation of the GPUs for general computation."""
+    return promql.gauge(GPU_UTILIZATION, computing(scope, GPU_UTILIZATION), aggregation)
 
 
 def energy_rate(scope: Scope) -> str:
@@ -76,7 +98,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "Mean utilisation",
             "Share of time in which the GPUs were busy, mean over the chosen ones. Busy is not "
             "productive: a decode of one request can read 100 %.",
-            [query(promql.gauge(GPU_UTILIZATION, scope, "avg"), "utilisation")],
+            [query(busy(scope, "avg"), "utilisation")],
             "percentunit",
             decimals=0,
             minimum=0,
@@ -86,7 +108,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "Idlest GPU",
             "Utilisation of the GPU with the lowest. Under load a GPU near 0 is not used: look at "
             "its replica.",
-            [query(promql.gauge(GPU_UTILIZATION, scope, "min"), "utilisation")],
+            [query(busy(scope, "min"), "utilisation")],
             "percentunit",
             decimals=0,
             minimum=0,
@@ -118,7 +140,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             thresholds=_HOT,
         ),
         lambda: stat(
-            "GPUs with an XID",
+            "GPUs with XID",
             "NVIDIA GPUs whose driver has reported an error since the exporter started. The code "
             "stays until then: see since when below. 48, 63, 64, 74, 79, 94, 95 mean hardware.",
             [query(f"count({promql.gauge(GPU_XID_LAST, each, 'max')} > 0) "
@@ -149,7 +171,7 @@ def _table(scope: Scope) -> tuple[Panel, ...]:
             "XID": (GPU_XID_LAST, "short"),
         }
         columns = {
-            name: (promql.gauge(metric, each, "max"), unit)
+            name: (promql.gauge(metric, computing(each, metric), "max"), unit)
             for name, (metric, unit) in known.items()
             if vocabulary.reports(metric)
         }
@@ -166,6 +188,7 @@ def _table(scope: Scope) -> tuple[Panel, ...]:
             height=9,
             columns={
                 "instance": "Instance",
+                vocabulary.label(INDEX): "Index",
                 vocabulary.label(HW_ID.name): "GPU",
                 vocabulary.label(HW_VENDOR.name): "Vendor",
                 vocabulary.label(HW_MODEL.name): "Model",
@@ -192,9 +215,14 @@ def _table(scope: Scope) -> tuple[Panel, ...]:
     return reported(panel)
 
 
+def _legend(scope: Scope) -> str:
+    """The index first: the ids of one host's GPUs often differ only in the characters cut off."""
+    return legend_of("instance", *(scope.vocabulary.label(name) for name in KEY[1:]))
+
+
 def _charts(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept(*KEY)
-    legend = legend_of("instance", scope.vocabulary.label(HW_ID.name))
+    legend = _legend(scope)
 
     def chart(
         title: str,
@@ -219,7 +247,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
         lambda: chart(
             "Utilisation",
             "Share of time in which each GPU was busy. All high and latency rising: capacity.",
-            promql.gauge(GPU_UTILIZATION, each, "max"),
+            busy(each, "max"),
             "percentunit",
             most=1,
         ),
@@ -256,7 +284,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
 
 def _nvidia(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept(*KEY)
-    legend = legend_of("instance", scope.vocabulary.label(HW_ID.name))
+    legend = _legend(scope)
     return reported(
         lambda: state_timeline(
             "Last XID",

@@ -7,6 +7,7 @@ from firsttoken.dashboards.grafana import Panel, Query
 from firsttoken.dashboards.style import BLUE, NOT_REPORTED, idle_mapping, steps
 
 __all__ = [
+    "MANY_HEIGHT",
     "bar_gauge",
     "heatmap",
     "instant",
@@ -161,6 +162,7 @@ def bar_gauge(
     height: int = 8,
     minimum: float = 0,
     maximum: float | None = None,
+    decimals: int | None = None,
     thresholds: Mapping[str, Any] | None = None,
 ) -> Panel:
     """A bar for each series, from instant queries."""
@@ -193,6 +195,7 @@ def bar_gauge(
             unit,
             min=minimum,
             max=maximum,
+            decimals=decimals,
             mappings=[idle_mapping()],
             thresholds=thresholds or steps((None, BLUE)),
             color={"mode": "thresholds"},

@@ -29,7 +29,7 @@ from firsttoken.dashboards.panels import (
     table,
     timeseries,
 )
-from firsttoken.dashboards.style import BAD, GOOD, WARN, steps, values
+from firsttoken.dashboards.style import BAD, GOOD, WARN, by_name, steps, values
 from firsttoken.promql import Scope
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
@@ -143,7 +143,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
 
 def _names(scope: Scope) -> tuple[Panel, ...]:
     untranslated = f'count by (__name__, job) ({{__name__=~"{UNTRANSLATED}", {_targets()}}})'
-    return reported(
+    shown = reported(
         lambda: table(
             "Needed metrics that nobody reports",
             "Each has empty panels elsewhere, which say not reported. Empty is good.",
@@ -156,15 +156,19 @@ def _names(scope: Scope) -> tuple[Panel, ...]:
         ),
         lambda: table(
             "Names that were not translated",
-            "Engine series scraped past the collector, or under a name that was removed or "
-            "mangled on the way (vllm_ for vllm:). Dashboards do not see them. Empty is good.",
+            "Engine series that the catalogue has no entry for, which the collector passes on as "
+            "they are; or that were scraped past it, or mangled on the way (vllm_ for vllm:). No "
+            "other dashboard shows them. A name that one should show is a fault.",
             [instant(untranslated, shape="table")],
             width=12,
             columns={"__name__": "Series", "job": "Job", "Value": "Count", "Value #A": "Count"},
             sort_by="Series",
+            overrides=[by_name("Series", {"id": "custom.width", "value": 420})],
             empty="none",
         ),
     )
+    # Behind a source that is scraped directly every name is its own.
+    return shown if scope.vocabulary is SEMCONV else shown[:1]
 
 
 def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:

@@ -5,6 +5,7 @@ from firsttoken.catalogue import (
     ENGINE,
     KV_CACHE_UTILIZATION,
     PREEMPTIONS,
+    REQUEST_MODEL,
     REQUESTS_RUNNING,
     REQUESTS_WAITING,
     TIME_PER_OUTPUT_TOKEN,
@@ -30,12 +31,15 @@ LETTERS = "ABCDEFGHIJ"
 
 
 def _balance(scope: Scope) -> dict[str, str]:
-    running = promql.gauge(REQUESTS_RUNNING, scope)
+    """How uneven the batches of one model are, for the model where they are most so."""
+    label = scope.vocabulary.label(REQUEST_MODEL.name)
+    each = scope.kept(*scope.by, REQUEST_MODEL.name)
+    series = promql.selector(REQUESTS_RUNNING, each, window=measures.WINDOW)
+    running = f"sum{each.grouping()} (avg_over_time({series}))"
+    mean = f"(avg by ({label}) ({running}) > 0)"
     return {
-        "largest over mean": measures.or_idle(
-            f"max({running}) / (avg({running}) > 0)", _any(scope)
-        ),
-        "variation": measures.or_idle(f"stddev({running}) / (avg({running}) > 0)", _any(scope)),
+        name: measures.or_idle(f"max({spread} by ({label}) ({running}) / {mean})", _any(scope))
+        for name, spread in (("largest over mean", "max"), ("variation", "stddev"))
     }
 
 
@@ -60,8 +64,8 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
         ),
         lambda: stat(
             "Imbalance",
-            "Requests in the largest batch over the mean of all replicas. 1 is even; 2 means that "
-            "one replica does twice its share, and its users wait for it.",
+            "Requests in the largest batch over the mean of its model's replicas. 1 is even; 2 "
+            "means that one replica does twice its share, and its users wait for it.",
             [query(_balance(each)["largest over mean"], "imbalance")],
             "short",
             decimals=2,
@@ -94,14 +98,14 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             thresholds=steps((None, GOOD), (0.85, WARN), (0.97, BAD)),
         ),
         lambda: stat(
-            "Slowest TTFT p95",
+            "Worst TTFT p95",
             "95th percentile of the time to first token on the replica where it is highest.",
             [instant(f"max({measures.p95(TIME_TO_FIRST_TOKEN, each)})", "p95")],
             "s",
             graph=False,
         ),
         lambda: stat(
-            "Slowest TPOT p95",
+            "Worst TPOT p95",
             "95th percentile of the time per output token on the replica where it is highest.",
             [instant(f"max({measures.p95(TIME_PER_OUTPUT_TOKEN, each)})", "p95")],
             "s",

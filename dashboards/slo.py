@@ -10,6 +10,7 @@ from firsttoken.dashboards.board import Board, Section, link_to, panel_link, ser
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.objectives import Objectives
 from firsttoken.dashboards.panels import (
+    MANY_HEIGHT,
     bar_gauge,
     instant,
     legend_of,
@@ -72,8 +73,8 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             links=[panel_link(link_to("Data quality", "firsttoken-data-quality", "job"))],
         ),
         stat(
-            "Engines lost in 1 h",
-            "Instances that reported within the last hour and do not now. Each is a restart, a "
+            "Lost in 1 h",
+            "Engines that reported within the last hour and do not now. Each is a restart, a "
             "scale-down, or a failure: the Replica dashboard says which.",
             [query(lost, "lost")],
             "short",
@@ -91,7 +92,7 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             mappings=[values({"0": ("none", GOOD)})],
         ),
         stat(
-            "Objectives missed",
+            "Missed SLOs",
             "Objectives whose share of good events over the period is below what was promised. "
             "Their budget is overspent: prefer reliability to new features until it is not.",
             [
@@ -132,6 +133,7 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             width=4,
             decimals=1,
             mappings=EXHAUSTION[:2],
+            graph=False,
             thresholds=steps((None, BAD), (3 * 86400, WARN), (14 * 86400, GOOD)),
         ),
     )
@@ -197,12 +199,7 @@ def _overview(objectives: Objectives) -> Panel:
             ),
             by_name(
                 "Model",
-                {
-                    "id": "links",
-                    "value": [
-                        link_to("Service", "firsttoken-service", extra="&var-model=${__value.raw}")
-                    ],
-                },
+                _links("Its service", "firsttoken-service", "model"),
             ),
         ],
     )
@@ -247,6 +244,7 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
             "summed over the chosen objectives. Choose one objective to see its own.",
             [query(f"{total} - {bad}", "good"), query(bad, "bad")],
             "reqps",
+            height=MANY_HEIGHT,
             stacked=True,
             overrides=colours("good", "bad"),
         ),
@@ -261,6 +259,7 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
             "percentunit",
             maximum=1,
             minimum=None,
+            many=True,
             overrides=[objective_line()],
         ),
         bar_gauge(
@@ -268,9 +267,16 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
             "The same burn rates as above at the end of the time range, all windows side by side.",
             [instant(objectives.burn_by_window(), "{{window}}")],
             "short",
+            height=MANY_HEIGHT,
+            decimals=2,
             thresholds=_BURN,
         ),
     )
+
+
+def _links(title: str, uid: str, variable: str) -> dict[str, Any]:
+    target = link_to(title, uid, extra=f"&var-{variable}=${{__value.raw}}")
+    return {"id": "links", "value": [target]}
 
 
 def _alerts(objectives: Objectives) -> Panel:
@@ -297,7 +303,8 @@ def _alerts(objectives: Objectives) -> Panel:
     }
     return table(
         "Firing alerts",
-        "Alerts that fire at the end of the time range. The notification links to the runbook.",
+        "Alerts that fire at the end of the time range. Follow a model or an instance to its "
+        "dashboard; the notification of each alert links to its runbook.",
         [instant(f"max by ({kept}) ({objectives.alerts()})", shape="table")],
         height=7,
         columns=columns,
@@ -308,6 +315,8 @@ def _alerts(objectives: Objectives) -> Panel:
             by_name(
                 "Severity", severity, {"id": "custom.cellOptions", "value": {"type": "color-text"}}
             ),
+            by_name("Model", _links("Its service", "firsttoken-service", "model")),
+            by_name("Instance", _links("Its replica", "firsttoken-replica", "instance")),
         ],
     )
 

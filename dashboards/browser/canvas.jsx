@@ -53,17 +53,23 @@ export function StateTimeline({ frames, width, height, theme }) {
   }} />;
 }
 
+// A quarter of an axis that ends at or above the largest value: 1, 2, 2.5 or 5 times a power of ten.
+function step(largest) {
+  const power = 10 ** Math.floor(Math.log10(largest / 4));
+  return [1, 2, 2.5, 5, 10].map((n) => n * power).find((n) => n * 4 >= largest);
+}
+
 export function XyChart({ frames, width, height, theme, series }) {
   const named = (matcher) => frames[0].fields.find((f) => getFieldDisplayName(f, frames[0], frames) === matcher.options);
   const x = named(series.x.matcher), y = named(series.y.matcher);
   if (!x || !y) throw new Error("the series to draw are not in the data");
   return <Canvas {...{ width, height, theme }} draw={(context) => {
-    const left = 70, bottom = 36, most = (f) => Math.max(1e-9, ...[...f.values].filter(Number.isFinite)) * 1.05;
-    const right = most(x), top = most(y);
+    const left = 70, bottom = 36, most = (f) => Math.max(1e-9, ...[...f.values].filter(Number.isFinite));
+    const xStep = step(most(x)), yStep = step(most(y)), right = xStep * 4, top = yStep * 4;
     const px = (v) => left + (v / right) * (width - left - 10), py = (v) => height - bottom - (v / top) * (height - bottom - 10);
     for (let i = 0; i <= 4; i++) {
-      context.fillText(format(x.config.unit, (right * i) / 4), px((right * i) / 4) - 14, height - 20);
-      context.fillText(format(y.config.unit, (top * i) / 4), 2, py((top * i) / 4) + 4);
+      context.fillText(format(x.config.unit, xStep * i), px(xStep * i) - (i === 4 ? 34 : 14), height - 20);
+      context.fillText(format(y.config.unit, yStep * i), 2, py(yStep * i) + 8);
     }
     context.fillText(`${series.y.matcher.options} against ${series.x.matcher.options}`, left, height - 4);
     context.fillStyle = theme.visualization.getColorByName("blue");

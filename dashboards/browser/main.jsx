@@ -59,7 +59,16 @@ function Values({ panel, frames, width, height, theme }) {
   const w = big ? width / values.length : width, h = big ? height : height / values.length;
   return <div style={{ display: "flex", flexDirection: big ? "row" : "column" }}>{values.map((value, i) => big
     ? <BigValue key={i} value={value.display} sparkline={value.sparkline} theme={theme} width={w} height={h} colorMode={options.colorMode} graphMode={options.graphMode} justifyMode={options.justifyMode} textMode={options.textMode} />
-    : <BarGauge key={i} value={value.display} field={value.field} theme={theme} width={w} height={Math.min(h, 40)} orientation="horizontal" displayMode={options.displayMode} display={value.view?.getFieldDisplayProcessor(value.colIndex)} />)}</div>;
+    : <BarGauge key={i} value={value.display} field={value.field} theme={theme} width={w} height={Math.min(h - 4, 40)} orientation="horizontal" displayMode={options.displayMode} display={value.view?.getFieldDisplayProcessor(value.colIndex)} />)}</div>;
+}
+
+// As Grafana's own panel does before it draws: NaN and infinities are gaps.
+function drawable(frames) {
+  const gap = (value) => (Number.isFinite(value) ? value : null);
+  return frames.map((frame) => ({
+    ...frame,
+    fields: frame.fields.map((f) => (f.type === FieldType.number ? { ...f, values: [...f.values].map(gap) } : f)),
+  }));
 }
 
 function Body({ panel, frames, width, height, view, theme }) {
@@ -70,7 +79,7 @@ function Body({ panel, frames, width, height, view, theme }) {
   }
   const range = { from: dateTime(view.from * 1000), to: dateTime(view.to * 1000) };
   switch (panel.type) {
-    case "timeseries": return <TimeSeries {...shape} timeRange={{ ...range, raw: range }} timeZone="utc" legend={options.legend} options={options} structureRev={1} />;
+    case "timeseries": return <TimeSeries {...shape} frames={drawable(frames)} timeRange={{ ...range, raw: range }} timeZone="utc" legend={options.legend} options={options} structureRev={1} />;
     case "table": return <TableNG data={frames[0]} width={width} height={height} cellHeight={options.cellHeight} initialSortBy={options.sortBy} enableVirtualization={false} structureRev={1} getActions={() => []} />;
     case "heatmap": return <Heatmap {...shape} unit={options.yAxis.unit} />;
     case "state-timeline": return <StateTimeline {...shape} />;

@@ -206,7 +206,8 @@ class Deployment:
             HW_MODEL.label: "X100",
             "hw_type": "gpu",
         }
-        past.gauge(GPU_UTILIZATION, labels, 0.8)
+        past.gauge(GPU_UTILIZATION, {**labels, "hw_gpu_task": "general"}, 0.8)
+        past.gauge(GPU_UTILIZATION, {**labels, "hw_gpu_task": "encoder"}, 0)
         past.gauge(GPU_MEMORY_USAGE, labels, 60e9)
         if vendor == "nvidia":
             past.gauge(GPU_MEMORY_FREE, labels, 20e9)
