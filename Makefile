@@ -71,8 +71,11 @@ demo-vllm: setup servers setup-vllm ## The same on a real vLLM, which it starts 
 	  --slo ci/vllm/slo.yaml --load ci/vllm/load.yaml --out $(OUT)/demo-vllm
 
 .PHONY: pictures
-pictures: setup ## Draw docs/pictures anew: a run of five minutes, and 700 MB of npm packages at first
+pictures: demo ## Draw docs/pictures anew: a run of five minutes, and 700 MB of npm packages at first
 	@ci/system-packages $(SERVERS) chromium
+	chromium --headless=new --no-sandbox --disable-gpu --disable-background-networking \
+	  --no-first-run --user-data-dir=$(OUT)/chromium --hide-scrollbars --window-size=1200,1000 \
+	  --screenshot=docs/pictures/report.png "file://$$(realpath $(OUT))/demo/report.html"
 	@test -e build/browser/page/main.js || dashboards/browser/build.sh build/browser
 	$(BIN)/python ci/pictures.py
 
@@ -86,13 +89,6 @@ golden: setup ## Write the generated files that the tests compare with anew; the
 	FIRSTTOKEN_GOLDEN=1 $(BIN)/pytest -q $$files >/dev/null || true; \
 	$(BIN)/pytest -q $$files
 	@git --no-pager diff --stat -- tests/golden
-
-.PHONY: pictures
-pictures: demo ## Draw the picture of the demo's report in docs/pictures anew
-	@ci/system-packages chromium
-	chromium --headless=new --no-sandbox --disable-gpu --disable-background-networking \
-	  --no-first-run --user-data-dir=$(OUT)/chromium --hide-scrollbars --window-size=1200,1000 \
-	  --screenshot=docs/pictures/report.png "file://$$(realpath $(OUT))/demo/report.html"
 
 .PHONY: clean
 clean: ## Remove everything that the other targets made
