@@ -4,6 +4,7 @@ import click
 
 from firsttoken.rules import output
 from firsttoken.rules.alertmanager import Hours, Receivers, configuration
+from firsttoken.rules.alertmanagerconfig import alertmanagerconfig
 
 __all__ = ["alertmanager"]
 
@@ -36,10 +37,20 @@ Examples:
     "--ticket-hours", metavar="'DAYS START-END ZONE'",
     help="When tickets are sent; those that wait are sent when the hours begin.",
 )  # fmt: skip
+@click.option(
+    "--format", "form", type=click.Choice(("file", "alertmanagerconfig")), default="file",
+    show_default=True, help="A whole configuration, or the Prometheus operator's object.",
+)  # fmt: skip
+@click.option("--namespace", help="Namespace of the AlertmanagerConfig.")
+@click.option(
+    "--secret", default="firsttoken-alerts", show_default=True,
+    help="Of an AlertmanagerConfig: the Secret whose keys are the files' base names.",
+)  # fmt: skip
 def generate(
     slack_url_file: str | None, channel: str | None, pagerduty_key_file: str | None,
     page_webhook: str | None, ticket_webhook: str | None, deadman: str | None,
     webhook_token_file: str | None, ticket_hours: str | None,
+    form: str, namespace: str | None, secret: str,
 ) -> None:  # fmt: skip
     """Write a configuration to stdout; secrets stay in their files."""
     receivers = Receivers(
@@ -47,4 +58,11 @@ def generate(
         webhook_token_file,
     )  # fmt: skip
     hours = Hours.parse(ticket_hours) if ticket_hours else None
-    click.echo(output.to_yaml(configuration(receivers, hours=hours)), nl=False)
+    shape = (
+        configuration(receivers, hours=hours)
+        if form == "file"
+        else alertmanagerconfig(
+            receivers, name="firsttoken", secret=secret, namespace=namespace, hours=hours
+        )
+    )
+    click.echo(output.to_yaml(shape), nl=False)

@@ -1,10 +1,13 @@
 """The generated routing in the real amtool and a real Alertmanager."""
 
+import gzip
+import json
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import requests
 import yaml
@@ -14,6 +17,7 @@ from firsttoken import servers
 from firsttoken.errors import UsageError
 from firsttoken.rules.commands import alertmanager
 
+ROOT = Path(__file__).parents[2]
 OBJECTIVE = {"service": "chat", "slo": "ttft", "gen_ai_request_model": "m"}
 BURN = {"alertname": "LLMErrorBudgetBurn", **OBJECTIVE}
 
@@ -168,3 +172,40 @@ def test_a_mistake_is_one_clear_line_without_the_secret(arguments: list[str], sa
     assert isinstance(done.exception, UsageError)
     assert said in str(done.exception)
     assert "secret@" not in str(done.exception)
+
+
+def strict(schema: Any) -> Any:
+    """The schema with every key that it does not name forbidden, as a strict server has it."""
+    if isinstance(schema, list):
+        return [strict(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    # Go allows a flag inside a pattern, Python only before it; days are lower case here.
+    found = {
+        key: value.replace("(?i)", "") if key == "pattern" else strict(value)
+        for key, value in schema.items()
+    }
+    if isinstance(schema.get("properties"), dict) and schema.get("type") == "object":
+        found["additionalProperties"] = False
+    return found
+
+
+def test_the_operators_object_says_the_same_and_names_secrets_only() -> None:
+    arguments = ["--slack-url-file", "/etc/am/slack", "--channel", "#llm",
+                 "--pagerduty-key-file", "/etc/am/pagerduty", "--deadman-webhook", "http://h/d",
+                 "--webhook-token-file", "/etc/am/token",
+                 "--ticket-hours", "monday:friday 08:00-18:00"]  # fmt: skip
+    plain = generated(*arguments)
+    shape = generated(*arguments, "--format", "alertmanagerconfig", "--namespace", "ml")
+
+    data = ROOT / "tests/data/schemas"
+    (packed,) = data.glob("alertmanagerconfig_*.json.gz")
+    schema = strict(json.loads(gzip.decompress(packed.read_bytes()))["properties"]["spec"])
+    jsonschema.Draft7Validator(schema).validate(shape["spec"])
+    assert len(shape["spec"]["inhibitRules"]) == len(plain["inhibit_rules"])
+    assert [one["receiver"] for one in shape["spec"]["route"]["routes"]] == [
+        one["receiver"] for one in plain["route"]["routes"]
+    ]
+    slack = shape["spec"]["receivers"][1]["slackConfigs"][0]
+    assert slack["apiURL"] == {"name": "firsttoken-alerts", "key": "slack"}
+    assert "/etc/am" not in str(shape)

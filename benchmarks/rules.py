@@ -1,0 +1,151 @@
+"""``python -m benchmarks.rules``: what the rules of 50 models and 4 objectives cost Prometheus.
+
+Beside it, on the same series in the same server, a layout that records a ratio for every window
+and averages it over the period, as Sloth 0.16 writes it.  The ratio of the two is what can be
+compared between machines.  The server holds a day of the raw series and no recorded ones, so
+what looks back over recorded series is cheaper here than after a whole period, for both.
+"""
+
+import random
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from firsttoken import promql, servers
+from firsttoken.catalogue import REQUEST_MODEL
+from firsttoken.config import format_duration
+from firsttoken.prometheus import Prometheus
+from firsttoken.rules.generate import rule_groups
+from firsttoken.rules.indicators import rates
+from firsttoken.rules.model import Context, Options
+from firsttoken.rules.output import rule_file, to_yaml
+from firsttoken.rules.slo import SloFile
+
+__all__ = ["main"]
+
+MODELS = 50
+DAY = 86400
+EVERY = 60
+SLO = SloFile.model_validate(
+    {
+        "version": "firsttoken/v1",
+        "service": "bench",
+        "period": "30d",
+        "objectives": [
+            {"name": "ttft", "kind": "latency", "metric": "ttft", "threshold": "1s", "target": 99},
+            {"name": "tpot", "kind": "latency", "metric": "tpot", "threshold": "50ms",
+             "target": 99},
+            {"name": "e2e", "kind": "latency", "metric": "e2e", "threshold": "10s", "target": 99},
+            {"name": "up", "kind": "availability", "target": "99.9"},
+        ],
+    }
+)  # fmt: skip
+WINDOWS = ("5m", "30m", "1h", "2h", "6h", "1d", "3d")
+OPTIONS = Options(scrape=30)
+
+
+def ratio_layout() -> str:
+    """Ratios recorded for each window, meta series, and two alerts, for each objective."""
+    context = Context(SLO, options=OPTIONS)
+    label = context.vocabulary.label(REQUEST_MODEL.name)
+    groups = []
+    for objective in SLO.objectives:
+        own = {"sloth_service": SLO.service, "sloth_slo": objective.name}
+        where = ",".join(f"{key}={promql.quote(value)}" for key, value in own.items())
+        rules: list[dict[str, object]] = []
+        for window in WINDOWS:
+            total, bad = rates(context, objective, window, alone=True)
+            rules.append({"record": f"slo:sli_error:ratio_rate{window}",
+                          "expr": f"({bad}) / ({total})", "labels": own})  # fmt: skip
+        short = f"slo:sli_error:ratio_rate5m{{{where}}}[30d]"
+        rules.append({"record": "slo:sli_error:ratio_rate30d", "labels": own,
+                      "expr": f"sum_over_time({short}) / count_over_time({short})"})  # fmt: skip
+        budget = f"{objective.budget:f}"
+        now = f"slo:sli_error:ratio_rate5m{{{where}}} / {budget}"
+        period = f"slo:sli_error:ratio_rate30d{{{where}}} / {budget}"
+        for name, expression in (
+            ("objective:ratio", f"vector({objective.ratio:f})"), ("budget:ratio", budget),
+            ("time_period:days", "vector(30)"), ("current_burn_rate:ratio", now),
+            ("period_burn_rate:ratio", period), ("remaining:ratio", f"1 - {period}"),
+            ("info", "vector(1)"),
+        ):  # fmt: skip
+            text = f"vector({expression})" if expression == budget else expression
+            rules.append({"record": f"sloth:{name}", "expr": text, "labels": own})
+        for pairs in ((("5m", "1h", "14.4"), ("30m", "6h", "6")),
+                      (("2h", "1d", "3"), ("6h", "3d", "1"))):  # fmt: skip
+            legs = [
+                f"(max by ({label}) (slo:sli_error:ratio_rate{short}{{{where}}} > {factor} *"
+                f" {budget}) and max by ({label}) (slo:sli_error:ratio_rate{long}{{{where}}} >"
+                f" {factor} * {budget}))"
+                for short, long, factor in pairs
+            ]
+            rules.append({"alert": "RatioBurn", "expr": " or ".join(legs)})
+        groups.append({"name": f"ratio-{objective.name}", "interval": "30s", "rules": rules})
+    return to_yaml({"groups": groups})
+
+
+def history(now: int) -> Iterator[str]:
+    """A day of what the objectives read, for every model."""
+    noise = random.Random(7)
+    times = range(now - DAY, now, EVERY)
+    kinds: list[tuple[str, str, float]] = []
+    for objective in SLO.objectives[:3]:
+        name = getattr(objective, "catalogue_metric").prometheus  # noqa: B009
+        bound = f"{float(getattr(objective, 'threshold')):g}"  # noqa: B009
+        bound = bound if "." in bound else f"{bound}.0"
+        kinds += [(f"{name}_count", "", 1.0), (f"{name}_bucket", f',le="{bound}"', 0.995)]
+    reason = "gen_ai_response_finish_reason"
+    name = "gen_ai_server_requests_finished_total"
+    kinds += [(name, f',{reason}="stop"', 1.0), (name, f',{reason}="error"', 0.0005)]
+    for name, more, share in sorted(kinds):
+        for model in range(MODELS):
+            value = 0.0
+            for at in times:
+                value += 600 * share * noise.random()
+                yield f'{name}{{gen_ai_request_model="model-{model}"{more}}} {value:.0f} {at}\n'
+    yield "# EOF\n"
+
+
+def measure(folder: Path) -> None:
+    """Run both rule files for a while and print what each costs."""
+    now = int(time.time())
+    with (folder / "data.om").open("w", encoding="utf-8") as file:
+        file.writelines(history(now))
+    subprocess.run(
+        ["promtool", "tsdb", "create-blocks-from", "openmetrics", "data.om", "prometheus-data"],
+        cwd=folder, check=True, capture_output=True,
+    )  # fmt: skip
+    (folder / "data.om").unlink()
+    (folder / "firsttoken.yaml").write_text(rule_file(rule_groups(SLO, options=OPTIONS)))
+    (folder / "ratio.yaml").write_text(ratio_layout())
+    config = folder / "prometheus.yaml"
+    config.write_text("global: {}\nrule_files: [firsttoken.yaml, ratio.yaml]\n")
+    # Rules run at their interval after a random delay below it: each has then run at least once.
+    with servers.prometheus(config, folder) as (_, url):
+        time.sleep(65)
+        asked = Prometheus(url)
+        cost = {"firsttoken": 0.0, "ratio": 0.0}
+        for group in asked.rule_groups():
+            kind = "ratio" if group["name"].startswith("ratio-") else "firsttoken"
+            seconds = sum(rule["evaluationTime"] for rule in group["rules"])
+            cost[kind] += seconds * 30 / group["interval"]
+        series = {
+            "firsttoken": asked.value('count({service="bench", __name__!="ALERTS"})'),
+            "ratio": asked.value('count({sloth_service="bench", __name__!="ALERTS"})'),
+        }
+    print(f"{MODELS} models, {len(SLO.objectives)} objectives, {format_duration(SLO.period)}")
+    for kind, seconds in cost.items():
+        print(f"{kind:12} {series[kind] or 0:6.0f} series  {seconds * 1000:8.1f} ms every 30 s")
+    print(f"ratio of time: {cost['firsttoken'] / cost['ratio']:.2f}")
+
+
+def main() -> None:
+    """Measure in a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        measure(Path(folder))
+
+
+if __name__ == "__main__":
+    main()
