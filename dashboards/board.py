@@ -8,7 +8,7 @@ from typing import Any
 import attr
 from grafanalib import core
 
-from firsttoken.catalogue import TOKENS_PROCESSED
+from firsttoken.catalogue import TOKEN_TYPE, TOKENS_PROCESSED
 from firsttoken.dashboards.grafana import (
     DATASOURCE,
     GRID_WIDTH,
@@ -19,7 +19,7 @@ from firsttoken.dashboards.grafana import (
     plain,
 )
 from firsttoken.dashboards.promscan import selectors
-from firsttoken.promql import Scope, selector
+from firsttoken.promql import Matcher, Scope, selector
 from firsttoken.vocabulary import NotReportedError, Vocabulary
 
 __all__ = ["TAG", "Board", "Section", "build", "link_to", "panel_link", "reported", "service_notes"]
@@ -117,7 +117,8 @@ def built_in() -> dict[str, Any]:
 
 def restarts(scope: Scope) -> dict[str, Any]:
     """A mark where an engine's counters began again."""
-    series = selector(TOKENS_PROCESSED, scope, window="$__rate_interval")
+    output = scope.matching(Matcher(TOKEN_TYPE.name, "output"))
+    series = selector(TOKENS_PROCESSED, output, window="$__rate_interval")
     expression = f"sum by (instance) (resets({series})) > 0"
     return _note(
         "Engine restarts",

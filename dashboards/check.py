@@ -18,8 +18,7 @@ from firsttoken.dashboards.expand import View, expand, initial, panels, with_val
 from firsttoken.dashboards.known import ONLY_WHEN_WRONG, names_of, unknown
 from firsttoken.dashboards.promscan import Selector, selectors
 from firsttoken.prometheus import Prometheus, QueryError, Series
-from firsttoken.promql import Scope
-from firsttoken.promql import selector as series_of
+from firsttoken.promql import Scope, rate
 from firsttoken.vocabulary import SEMCONV, NotReportedError, Vocabulary
 
 __all__ = ["PanelResult", "Status", "check", "check_settings", "settings"]
@@ -113,10 +112,10 @@ def _traffic(prometheus: Prometheus, vocabulary: Vocabulary, view: View) -> bool
     """Whether any engine processed a token in the view."""
     window = format_duration(max(1, round(view.end - view.start)))
     try:
-        series = series_of(TOKENS_PROCESSED, Scope(vocabulary=vocabulary), window=window)
+        tokens = rate(TOKENS_PROCESSED, window, Scope(vocabulary=vocabulary))
     except NotReportedError:
         return False
-    return (prometheus.value(f"sum(increase({series}))", at=view.end) or 0) > 0
+    return (prometheus.value(tokens, at=view.end) or 0) > 0
 
 
 def _view(end: float | None, seconds: float, scrape_interval: float) -> View:

@@ -237,7 +237,9 @@ def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:
 
 def _series(scope: Scope) -> tuple[Panel, ...]:
     def resets() -> str:
-        series = promql.selector(TOKENS_PROCESSED, scope, window=measures.WINDOW)
+        series = promql.selector(
+            TOKENS_PROCESSED, measures.of_kind(scope, "output"), window=measures.WINDOW
+        )
         return f"sum by (instance) (resets({series})) > 0"
 
     return reported(

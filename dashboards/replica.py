@@ -49,7 +49,7 @@ def _any(scope: Scope) -> str:
 
 def _tiles(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept("instance", ENGINE.name)
-    resets = promql.selector(TOKENS_PROCESSED, scope, window="$__range")
+    resets = promql.selector(TOKENS_PROCESSED, measures.of_kind(scope, "output"), window="$__range")
     restarted = f"sum(max by (instance) (resets({resets})))"
     return reported(
         lambda: outage_tile(scope),

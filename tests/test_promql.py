@@ -42,9 +42,13 @@ def test_a_fixed_attribute_chooses_the_series_and_not_a_matcher() -> None:
     )
 
 
-def test_without_the_attribute_all_its_series_are_read() -> None:
+def test_without_the_attribute_all_its_series_are_read_each_under_its_own_label() -> None:
+    """A rate has no name, and Prometheus refuses two series with the same labels."""
+    read, written = "vllm:prompt_tokens_total", "vllm:generation_tokens_total"
+
     assert promql.rate(catalogue.TOKENS_PROCESSED, "1m", Scope(vocabulary=OLD)) == (
-        'sum (rate({__name__=~"vllm:prompt_tokens_total|vllm:generation_tokens_total"}[1m]))'
+        f'sum (label_replace(rate({read}[1m]), "series", "{read}", "", "")'
+        f' or label_replace(rate({written}[1m]), "series", "{written}", "", ""))'
     )
 
 

@@ -11,7 +11,15 @@ from typing import Literal
 
 from firsttoken.catalogue import Instrument, Metric
 from firsttoken.naming import current
-from firsttoken.vocabulary import SEMCONV, Vocabulary
+from firsttoken.vocabulary import (
+    SEMCONV,
+    Condition,
+    NotReportedError,
+    Operator,
+    Variant,
+    Vocabulary,
+    passes,
+)
 
 __all__ = [
     "Matcher",
@@ -30,7 +38,6 @@ __all__ = [
     "sum_rate",
 ]
 
-Operator = Literal["=", "!=", "=~", "!~"]
 Aggregation = Literal["sum", "avg", "max", "min", "count"]
 
 
@@ -94,14 +101,8 @@ def selector(
     metric: Metric, scope: Scope, *, suffix: str = "", window: str = "", le: str = ""
 ) -> str:
     """The series of a metric: ``name_suffix{matchers}[window]``; raises NotReportedError."""
-    equal = {m.name: m.value for m in scope.where if m.operator == "="}
-    variants = scope.vocabulary.find(metric, equal)
-    fixed = {name for variant in variants for name, _ in variant.fixed}
-    matchers = [
-        f"{scope.vocabulary.label(m.name)}{m.operator}{quote(m.value)}"
-        for m in scope.where
-        if not (m.operator == "=" and current(m.name) in fixed)
-    ]
+    variants = _variants(metric, scope)
+    matchers = _matchers(metric, scope, variants)
     matchers += [part for part in (scope.extra, le) if part]
     name = f"{variants[0].series}{suffix}"
     if len(variants) > 1:
@@ -112,9 +113,48 @@ def selector(
     return f"{name}{braces}{f'[{window}]' if window else ''}"
 
 
-def _scaled(expression: str, metric: Metric, scope: Scope) -> str:
+def _variants(metric: Metric, scope: Scope) -> tuple[Variant, ...]:
+    """The variants with series that the scope's matchers can let through."""
     equal = {m.name: m.value for m in scope.where if m.operator == "="}
-    scales = {variant.scale for variant in scope.vocabulary.find(metric, equal)}
+    asked = [(current(m.name), m) for m in scope.where]
+    found = tuple(
+        variant
+        for variant in scope.vocabulary.find(metric, equal)
+        if all(
+            passes(m.operator, m.value, value)
+            for name, m in asked
+            for own, value in variant.fixed
+            if own == name
+        )
+    )
+    if not found:
+        raise NotReportedError(metric, scope.vocabulary.name)
+    return found
+
+
+def _matchers(metric: Metric, scope: Scope, variants: tuple[Variant, ...]) -> list[str]:
+    """What must stand in the braces, so that of every variant the right series are read.
+
+    A variant has its fixed attributes without a label, and a label that only others are told
+    apart by it does not have; where a matcher would then keep it out, no one selector will do.
+    """
+    conditions: dict[Condition, list[Variant]] = {}
+    for m in scope.where:
+        name = current(m.name)
+        without = [variant for variant in variants if name in dict(variant.fixed)]
+        if len(without) < len(variants):
+            conditions[Condition(scope.vocabulary.label(m.name), m.operator, m.value)] = without
+    for variant in variants:
+        for condition in variant.where:
+            conditions[condition] = [v for v in variants if condition not in v.where]
+    for condition, without in conditions.items():
+        if without and not passes(condition.operator, condition.value, ""):
+            raise NotReportedError(metric, scope.vocabulary.name, "in what one selector can read")
+    return [f"{c.label}{c.operator}{quote(c.value)}" for c in conditions]
+
+
+def _scaled(expression: str, metric: Metric, scope: Scope) -> str:
+    scales = {variant.scale for variant in _variants(metric, scope)}
     if scales == {Decimal(1)}:
         return expression
     if len(scales) > 1:
@@ -123,8 +163,17 @@ def _scaled(expression: str, metric: Metric, scope: Scope) -> str:
 
 
 def _rate(metric: Metric, window: str, scope: Scope, suffix: str = "", le: str = "") -> str:
-    series = selector(metric, scope, suffix=suffix, window=window, le=le)
-    return f"sum{scope.grouping()} (rate({series}))"
+    rates = []
+    equal = {m.name: m.value for m in scope.where if m.operator == "="}
+    variants = scope.vocabulary.find(metric, equal)
+    for variant in variants:
+        one = replace(scope.vocabulary, variants={metric.name: (variant,)})
+        part = replace(scope, vocabulary=one)
+        series = selector(metric, part, suffix=suffix, window=window, le=le)
+        # rate drops the name, without which series of two names may have the same labels.
+        told = f'label_replace(rate({series}), "series", "{variant.series}", "", "")'
+        rates.append(told if len(variants) > 1 else f"rate({series})")
+    return f"sum{scope.grouping()} ({' or '.join(rates)})"
 
 
 def _expect(metric: Metric, *instruments: Instrument) -> None:

@@ -1,0 +1,89 @@
+"""Every panel on what the real parts report: engines, collectors, rules, and a load."""
+
+import importlib.util
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from firsttoken.dashboards.check import check, check_settings
+from firsttoken.dashboards.render import dashboards
+from firsttoken.prometheus import Prometheus
+from firsttoken.servers import missing_tools
+from firsttoken.sources import vocabulary_of
+from firsttoken.vocabulary import SEMCONV
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 25
+pytestmark = pytest.mark.skipif(
+    bool(missing_tools("prometheus")), reason="needs the Debian package prometheus"
+)
+
+
+def stand() -> ModuleType:
+    """The script that runs the deployment of the documentation's pictures."""
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "ci" / "pictures.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module", name="deployed")
+def _deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    """Three engines with NVIDIA and AMD GPUs, after some seconds of load."""
+    pictures, folder = stand(), tmp_path_factory.mktemp("deployed")
+    with pictures.deployment(folder, directly=True) as (url, engines):
+        prometheus = Prometheus(url)
+        with pictures.under_load(engines, SECONDS, folder):
+            deadline = time.monotonic() + 60
+            while (prometheus.value("min(slo:sli_total:rate5m > 0)") or 0) <= 0:
+                assert time.monotonic() < deadline, "the rules recorded no traffic"
+                time.sleep(0.5)
+            time.sleep(10)  # several scrapes of an engine under load
+        yield prometheus
+
+
+NOTHING_TO_SHOW = {
+    ("firsttoken-slo", "Firing alerts"),
+    ("firsttoken-data-quality", "Needed metrics that nobody reports"),
+    ("firsttoken-data-quality", "Counter resets"),
+}
+"""Panels that are empty because all is well."""
+
+
+def lacking(prometheus: Prometheus, source: str) -> dict[tuple[str, str], tuple[str, ...]]:
+    """Panels that show no data under load, each with the reasons."""
+    vocabulary = SEMCONV if source == "semconv" else vocabulary_of(source)
+    return {
+        (uid, result.panel): (result.status, *result.detail)
+        for uid, shape in dashboards(vocabulary).items()
+        for result in check(prometheus, shape, seconds=40, scrape_interval=2, vocabulary=vocabulary)
+        if result.status != "data"
+    }
+
+
+def test_every_panel_shows_what_the_collectors_serve(deployed: Prometheus) -> None:
+    assert set(lacking(deployed, "semconv")) <= NOTHING_TO_SHOW
+
+
+def test_every_panel_shows_what_engines_and_gpus_scraped_directly_report(
+    deployed: Prometheus,
+) -> None:
+    found = set(lacking(deployed, "vllm,dcgm"))
+
+    assert ("firsttoken-slo", "Engines answering") not in found
+    # The rules of this deployment read the collectors, and record the collectors' labels.
+    assert {key for key in found if key[0] != "firsttoken-slo"} <= NOTHING_TO_SHOW
+
+
+def test_no_choice_at_the_top_breaks_a_panel(deployed: Prometheus) -> None:
+    found = check_settings(deployed, dashboards()["firsttoken-gpu"], seconds=40, scrape_interval=2)
+
+    assert {"vendor=AMD", "vendor=NVIDIA"} & set(found)
+    assert not [r for results in found.values() for r in results if r.status == "broken"]
