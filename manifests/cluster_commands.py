@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from firsttoken.config import parse_duration
-from firsttoken.errors import CheckFailedError
+from firsttoken.errors import CheckFailedError, NotJudgedError, UsageError
 
 if TYPE_CHECKING:
     from firsttoken.manifests.cluster import Cluster
     from firsttoken.manifests.rollout import Outcome
 
-__all__ = ["apply", "delete", "diff", "wait"]
+__all__ = ["apply", "delete", "diff", "doctor", "wait"]
 
 WORKLOADS = ("Deployment", "InferenceService", "LLMInferenceService", "RayService")
 KEPT = ("Namespace", "PersistentVolumeClaim")
@@ -176,6 +176,47 @@ def wait(file: Path, kubeconfig: Path | None, context: str | None, timeout: floa
     """Wait until the model of FILE is ready, and say where it stands."""
     _, _, items = _objects(file)
     _wait(_connect(kubeconfig, context), items, timeout)
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  firsttoken manifests doctor deployment.yaml --prometheus http://127.0.0.1:9090
+  firsttoken manifests doctor deployment.yaml --prometheus http://127.0.0.1:9090 --no-cluster
+
+\b
+Exit codes: 0 nothing wrong, 1 something is.
+"""
+)
+@_on_a_cluster
+@click.option("--prometheus", "url", help="URL of the Prometheus that should have the data.")
+@click.option("--cluster/--no-cluster", "asks", default=True, help="Ask the cluster too.")
+def doctor(
+    file: Path, kubeconfig: Path | None, context: str | None, url: str | None, asks: bool
+) -> None:
+    """Say why there is no data of the deployment in FILE."""
+    if url is None and not asks:
+        raise UsageError("nobody to ask: give --prometheus, or leave out --no-cluster")
+    from firsttoken.manifests import doctor as questions
+    from firsttoken.manifests.bundle import bundle, read
+    from firsttoken.manifests.cluster import RefusedError
+    from firsttoken.prometheus import Prometheus
+
+    spec, slo = read(file)
+    found: list[questions.Symptom] = []
+    try:
+        if asks:
+            cluster = _connect(kubeconfig, context)
+            found += questions.ask_cluster(cluster, spec, bundle(spec, slo).objects)
+        if url:
+            found += questions.ask_prometheus(Prometheus(url), spec, slo)
+    except RefusedError as exc:
+        raise NotJudgedError(str(exc)) from None
+    for symptom in found:
+        click.echo(f"{symptom.found}\n  {symptom.remedy}")
+    if found:
+        raise CheckFailedError(f"{len(found)} thing{'s' * (len(found) != 1)} wrong")
+    click.echo("nothing wrong")
 
 
 def _wait(cluster: "Cluster", items: list[dict[str, Any]], timeout: float) -> None:

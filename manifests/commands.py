@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from firsttoken.errors import CheckFailedError, UsageError
-from firsttoken.manifests.cluster_commands import apply, delete, diff, wait
+from firsttoken.manifests.cluster_commands import apply, delete, diff, doctor, wait
 
 __all__ = ["manifests"]
 
@@ -123,5 +123,5 @@ def _list_checks(ctx: click.Context) -> None:
     ctx.exit()
 
 
-for command in (apply, delete, diff, wait):
+for command in (apply, delete, diff, doctor, wait):
     manifests.add_command(command)

@@ -2,15 +2,19 @@
 
 import functools
 import gzip
+import importlib.util
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
+from firsttoken.cli import main
 from firsttoken.manifests.bundle import Bundle, bundle, read
 
 SCHEMAS = Path(__file__).parents[1] / "data" / "schemas"
@@ -25,6 +29,7 @@ BASE: dict[str, Any] = {
 
 Write = Callable[..., Path]
 Make = Callable[..., Bundle]
+Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -104,3 +109,57 @@ def check() -> Callable[[dict[str, Any], str], None]:
         validator(item["kind"], item["apiVersion"], release).validate(item)
 
     return run
+
+
+def _load_double() -> ModuleType:
+    spec = importlib.util.spec_from_file_location(
+        "manifests_apiserver", Path(__file__).with_name("apiserver.py")
+    )
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+double = _load_double()
+
+
+@pytest.fixture
+def server() -> Any:
+    return double.ApiServer()
+
+
+@pytest.fixture
+def kubeconfig(server: Any, tmp_path: Path) -> Iterator[Path]:
+    with double.serving(server) as address:
+        file = tmp_path / "kubeconfig"
+        file.write_text(yaml.safe_dump(configuration(address)))
+        yield file
+
+
+def configuration(address: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{"name": "c", "cluster": {"server": address}}],
+        "users": [{"name": "u", "user": {"token": "t0ken"}}],
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
+    }
+
+
+@pytest.fixture
+def on_cluster(kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Run ``firsttoken manifests`` on the double: exit code, stdout, stderr."""
+
+    def call(command: str, *arguments: str | Path) -> tuple[int, str, str]:
+        words = ["manifests", command, *map(str, arguments), "--kubeconfig", str(kubeconfig)]
+        with pytest.raises(SystemExit) as left:
+            main(words)
+        captured = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return left.value.code, captured.out, captured.err
+
+    return call

@@ -1,10 +1,7 @@
 """A deployment in a cluster: applied, compared, waited for, taken out; what is refused is said."""
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,89 +19,37 @@ Run = Callable[..., tuple[int, str, str]]
 KEY = ("Deployment", "ml", "chat")
 
 
-def _load_double() -> ModuleType:
-    spec = importlib.util.spec_from_file_location(
-        "manifests_apiserver", Path(__file__).with_name("apiserver.py")
-    )
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-double = _load_double()
-
-
-@pytest.fixture
-def server() -> Any:
-    return double.ApiServer()
-
-
-@pytest.fixture
-def kubeconfig(server: Any, tmp_path: Path) -> Iterator[Path]:
-    with double.serving(server) as address:
-        file = tmp_path / "kubeconfig"
-        file.write_text(yaml.safe_dump(configuration(address)))
-        yield file
-
-
-def configuration(address: str) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "clusters": [{"name": "c", "cluster": {"server": address}}],
-        "users": [{"name": "u", "user": {"token": "t0ken"}}],
-        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u"}}],
-    }
-
-
-@pytest.fixture
-def run(kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run ``firsttoken manifests`` on the double: exit code, stdout, stderr."""
-
-    def call(command: str, *arguments: str | Path) -> tuple[int, str, str]:
-        words = ["manifests", command, *map(str, arguments), "--kubeconfig", str(kubeconfig)]
-        with pytest.raises(SystemExit) as left:
-            main(words)
-        captured = capsys.readouterr()
-        assert isinstance(left.value.code, int)
-        return left.value.code, captured.out, captured.err
-
-    return call
-
-
 @pytest.fixture
 def file(write: Write) -> Path:
     return write(monitoring={"dashboards": False}, cache="10Gi", replicas=2)
 
 
-def test_applying_twice_changes_nothing(file: Path, run: Run) -> None:
-    code, first, _ = run("apply", file)
-    again, second, _ = run("apply", file)
+def test_applying_twice_changes_nothing(file: Path, on_cluster: Run) -> None:
+    code, first, _ = on_cluster("apply", file)
+    again, second, _ = on_cluster("apply", file)
 
     assert (code, again) == (0, 0)
     assert first.splitlines()[-2:] == ["Deployment/chat created", "PodMonitor/chat created"]
     assert all(line.endswith(" unchanged") for line in second.splitlines())
-    assert run("diff", file) == (0, "", "")
+    assert on_cluster("diff", file) == (0, "", "")
 
 
-def test_a_dry_run_keeps_nothing(file: Path, run: Run, server: Any) -> None:
-    code, out, _ = run("apply", file, "--dry-run")
+def test_a_dry_run_keeps_nothing(file: Path, on_cluster: Run, server: Any) -> None:
+    code, out, _ = on_cluster("apply", file, "--dry-run")
 
     assert code == 0
     assert "Deployment/chat created" in out
     assert server.objects == {}
 
 
-def test_diff_shows_what_would_change(file: Path, run: Run, write: Write, server: Any) -> None:
-    run("apply", file)
+def test_diff_shows_what_would_change(
+    file: Path, on_cluster: Run, write: Write, server: Any
+) -> None:
+    on_cluster("apply", file)
     before = dict(server.objects)
     changed = write(monitoring={"dashboards": False}, cache="10Gi", replicas=3)
 
-    code, out, err = run("diff", changed)
+    code, out, err = on_cluster("diff", changed)
 
     assert code == 1
     assert "-  replicas: 2\n+  replicas: 3\n" in out
@@ -112,25 +57,27 @@ def test_diff_shows_what_would_change(file: Path, run: Run, write: Write, server
     assert server.objects == before
 
 
-def test_a_field_that_another_manager_set_is_a_conflict(file: Path, run: Run, server: Any) -> None:
-    run("apply", file)
+def test_a_field_that_another_manager_set_is_a_conflict(
+    file: Path, on_cluster: Run, server: Any
+) -> None:
+    on_cluster("apply", file)
     server.set_field(KEY, "spec.replicas", 5, "someone")
 
-    code, out, err = run("apply", file)
+    code, out, err = on_cluster("apply", file)
     assert code == 1
     assert 'Deployment/chat failed: Apply failed with 1 conflict: conflict with "someone"' in out
     assert "--force-conflicts takes these fields over" in out
     assert "1 of 7 objects failed" in err
     assert server.objects[KEY]["spec"]["replicas"] == 5
 
-    assert run("apply", file, "--force-conflicts")[0] == 0
+    assert on_cluster("apply", file, "--force-conflicts")[0] == 0
     assert server.objects[KEY]["spec"]["replicas"] == 2
 
 
-def test_what_may_not_be_done_costs_itself_only(file: Path, run: Run, server: Any) -> None:
+def test_what_may_not_be_done_costs_itself_only(file: Path, on_cluster: Run, server: Any) -> None:
     server.forbidden.add(("PATCH", "networkpolicies"))
 
-    code, out, _ = run("apply", file)
+    code, out, _ = on_cluster("apply", file)
 
     assert code == 1
     assert (
@@ -139,10 +86,10 @@ def test_what_may_not_be_done_costs_itself_only(file: Path, run: Run, server: An
     assert "Deployment/chat created" in out
 
 
-def test_a_missing_definition_is_said(file: Path, run: Run, server: Any) -> None:
+def test_a_missing_definition_is_said(file: Path, on_cluster: Run, server: Any) -> None:
     del server.kinds["monitoring.coreos.com/v1"]
 
-    code, out, _ = run("apply", file)
+    code, out, _ = on_cluster("apply", file)
 
     assert code == 1
     assert (
@@ -150,21 +97,21 @@ def test_a_missing_definition_is_said(file: Path, run: Run, server: Any) -> None
     )
 
 
-def test_a_busy_server_is_asked_again(file: Path, run: Run, server: Any) -> None:
+def test_a_busy_server_is_asked_again(file: Path, on_cluster: Run, server: Any) -> None:
     server.busy = 3
 
-    assert run("apply", file)[0] == 0
+    assert on_cluster("apply", file)[0] == 0
 
 
 def test_pruning_takes_out_what_the_file_no_longer_has(
-    file: Path, run: Run, write: Write, server: Any
+    file: Path, on_cluster: Run, write: Write, server: Any
 ) -> None:
-    run("apply", file)
+    on_cluster("apply", file)
     server.apply(("ConfigMap", "ml", "theirs"), {"metadata": {"name": "theirs"}}, "x",
                  force=False, dry_run=False)  # fmt: skip
     smaller = write(monitoring={"dashboards": False}, replicas=1)
 
-    code, out, _ = run("apply", smaller, "--prune")
+    code, out, _ = on_cluster("apply", smaller, "--prune")
 
     assert code == 0
     assert "PodDisruptionBudget/chat deleted" in out
@@ -173,15 +120,17 @@ def test_pruning_takes_out_what_the_file_no_longer_has(
     assert ("ConfigMap", "ml", "theirs") in server.objects
 
 
-def test_deleting_keeps_data_unless_told_otherwise(file: Path, run: Run, server: Any) -> None:
-    run("apply", file)
+def test_deleting_keeps_data_unless_told_otherwise(
+    file: Path, on_cluster: Run, server: Any
+) -> None:
+    on_cluster("apply", file)
 
-    code, out, _ = run("delete", file)
+    code, out, _ = on_cluster("delete", file)
     assert code == 0
     assert out.splitlines()[0] == "PodMonitor/chat deleted"
     assert list(server.objects) == [("PersistentVolumeClaim", "ml", "chat-cache")]
 
-    code, out, _ = run("delete", file, "--all")
+    code, out, _ = on_cluster("delete", file, "--all")
     assert "Deployment/chat absent" in out
     assert server.objects == {}
 
@@ -196,11 +145,11 @@ def ready(server: Any, count: int, updated: int = 2) -> None:
     }
 
 
-def test_waiting_ends_when_all_replicas_are_ready(file: Path, run: Run, server: Any) -> None:
-    run("apply", file)
+def test_waiting_ends_when_all_replicas_are_ready(file: Path, on_cluster: Run, server: Any) -> None:
+    on_cluster("apply", file)
     ready(server, 2)
 
-    code, out, err = run("wait", file)
+    code, out, err = on_cluster("wait", file)
 
     assert (code, out, err) == (0, "", "Deployment/chat: 2 of 2 ready, 2 up to date\n")
 
@@ -257,10 +206,10 @@ def test_old_pods_that_still_serve_are_not_taken_for_new_ones() -> None:
     assert rollout.state(live)[0] is True
 
 
-def test_not_ready_in_time_is_a_failure(file: Path, run: Run) -> None:
-    run("apply", file)
+def test_not_ready_in_time_is_a_failure(file: Path, on_cluster: Run) -> None:
+    on_cluster("apply", file)
 
-    code, _, err = run("wait", file, "--timeout", "0s")
+    code, _, err = on_cluster("wait", file, "--timeout", "0s")
 
     assert code == 1
     assert "0 of 2 ready" in err
@@ -268,13 +217,15 @@ def test_not_ready_in_time_is_a_failure(file: Path, run: Run) -> None:
 
 
 def test_no_cluster_is_one_line(
-    file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    file: Path, tmp_path: Path, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     gone = tmp_path / "gone"
-    gone.write_text(yaml.safe_dump(configuration(f"http://127.0.0.1:{free_port()}")))
-    for config, expected in ((gone, 3), (tmp_path / "absent", 2)):
+    config = yaml.safe_load(kubeconfig.read_text())
+    config["clusters"][0]["cluster"]["server"] = f"http://127.0.0.1:{free_port()}"
+    gone.write_text(yaml.safe_dump(config))
+    for place, expected in ((gone, 3), (tmp_path / "absent", 2)):
         with pytest.raises(SystemExit) as left:
-            main(["manifests", "diff", str(file), "--kubeconfig", str(config)])
+            main(["manifests", "diff", str(file), "--kubeconfig", str(place)])
         err = capsys.readouterr().err
         assert left.value.code == expected
         assert err.startswith("firsttoken: ")

@@ -13,8 +13,12 @@ import yaml
 
 from firsttoken import servers
 from firsttoken.errors import NotJudgedError
-from firsttoken.manifests.bundle import Bundle
+from firsttoken.manifests.bundle import Bundle, read
+from firsttoken.manifests.doctor import ask_prometheus
 from firsttoken.manifests.sidecar import CONFIG_DIR
+from firsttoken.manifests.spec import DeploymentSpec
+from firsttoken.prometheus import Prometheus
+from firsttoken.rules.slo import SloFile
 
 ROOT = Path(__file__).parents[2]
 SLO = yaml.safe_load((ROOT / "examples" / "slo.yaml").read_text())
@@ -147,12 +151,14 @@ def test_prometheus_scrapes_the_sidecar_alone_and_evaluates_the_rules(
                 servers.announced_address(child)
             except NotJudgedError:
                 continue  # another process took the port meanwhile
-            _judge(made, other, tmp_path)
+            _judge(made, other, tmp_path, *read(tmp_path / "deployment.yaml"))
             return
     raise AssertionError("no free port in five attempts")
 
 
-def _judge(made: Bundle, other: Bundle, folder: Path) -> None:
+def _judge(
+    made: Bundle, other: Bundle, folder: Path, spec: DeploymentSpec, slo: SloFile | None
+) -> None:
     sidecar = sidecar_of(made)
     port = sidecar["ports"][0]["containerPort"]
     for probe in ("startupProbe", "livenessProbe"):
@@ -185,3 +191,4 @@ def _judge(made: Bundle, other: Bundle, folder: Path) -> None:
         wrong = [rule for group in groups for rule in group["rules"] if rule.get("lastError")]
         assert groups
         assert wrong == [], json.dumps(wrong)
+        assert list(ask_prometheus(Prometheus(url), spec, slo)) == []

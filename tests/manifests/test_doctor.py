@@ -1,0 +1,162 @@
+"""``manifests doctor`` says why there is no data, and nothing where there is."""
+
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from firsttoken import servers
+from firsttoken.manifests.bundle import Bundle, read
+from firsttoken.manifests.doctor import ask_prometheus
+from firsttoken.prometheus import Prometheus
+
+SLO = yaml.safe_load((Path(__file__).parents[2] / "examples" / "slo.yaml").read_text())
+PAGE = """\
+gen_ai_server_requests_running{gen_ai_request_model="meta-llama/Meta-Llama-3-8B",pod="x"} 1
+firsttoken_collector_source_up{firsttoken_source="gpu"} 0
+"""
+SELECTED: dict[str, Any] = {"podMonitorSelector": {}, "podMonitorNamespaceSelector": {},
+            "ruleSelector": {}, "ruleNamespaceSelector": {}}  # fmt: skip
+
+Write = Callable[..., Path]
+Make = Callable[..., Bundle]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def file(write: Write) -> Path:
+    return write(SLO, monitoring={"dashboards": False})
+
+
+@pytest.fixture
+def running(file: Path, on_cluster: Run, server: Any, make: Make) -> Any:
+    """A cluster in which everything is as it should be."""
+    server.kinds["monitoring.coreos.com/v1"]["Prometheus"] = "prometheuses"
+    on_cluster("apply", file)
+    put(server, "Prometheus", "monitoring", "main", {"spec": dict(SELECTED)})
+    template = make(SLO, monitoring={"dashboards": False}).engine[-1]["spec"]["template"]
+    put(server, "Pod", "ml", "chat-1", template)
+    return server
+
+
+def put(server: Any, kind: str, namespace: str, name: str, body: dict[str, Any]) -> None:
+    metadata = body.get("metadata", {}) | {"name": name, "namespace": namespace}
+    server.apply((kind, namespace, name), body | {"metadata": metadata}, "x",
+                 force=False, dry_run=False)  # fmt: skip
+
+
+def test_nothing_is_wrong_where_all_is_well(file: Path, on_cluster: Run, running: Any) -> None:
+    assert on_cluster("doctor", file) == (0, "nothing wrong\n", "")
+
+
+def test_a_monitor_that_is_not_selected(file: Path, on_cluster: Run, running: Any) -> None:
+    prometheus = running.objects[("Prometheus", "monitoring", "main")]["spec"]
+    prometheus["podMonitorSelector"] = {"matchLabels": {"release": "other"}}
+    prometheus["ruleNamespaceSelector"] = None
+
+    code, out, err = on_cluster("doctor", file)
+
+    assert code == 1
+    assert "selects PodMonitors with {'release': 'other'}, and chat is none of them" in out
+    assert "looks for PrometheusRules in its own namespace only" in out
+    assert "2 things wrong" in err
+
+
+def test_what_was_never_applied(file: Path, on_cluster: Run, server: Any) -> None:
+    code, out, _ = on_cluster("doctor", file)
+
+    assert code == 1
+    assert "PodMonitor chat is not there\n  apply the deployment" in out
+    assert "namespace ml has no pod with firsttoken.dev/deployment=chat" in out
+
+
+def test_a_pod_without_the_named_port_and_with_kserves_annotation(
+    file: Path, on_cluster: Run, running: Any
+) -> None:
+    pod = running.objects[("Pod", "ml", "chat-1")]
+    pod["spec"]["initContainers"][0]["ports"][0]["name"] = "metrics"
+    pod["metadata"]["annotations"]["prometheus.io/scrape"] = "true"
+
+    _, out, _ = on_cluster("doctor", file)
+
+    assert "no port of the collector is called ft-metrics" in out
+    assert "asks to be scraped by annotation too" in out
+
+
+def test_a_cluster_without_the_operator(file: Path, on_cluster: Run, server: Any) -> None:
+    del server.kinds["monitoring.coreos.com/v1"]
+
+    _, out, _ = on_cluster("doctor", file)
+
+    assert "the Prometheus operator must be installed" in out
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    """A collector's page with a source that is down, and a label that discovery sets too."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the library's name
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(PAGE.encode())
+
+        def log_message(self, format: str, *_args: Any) -> None:  # noqa: A002
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield f"127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def job(name: str, *targets: str) -> dict[str, Any]:
+    labels = {"namespace": "ml", "pod": "chat-1"}
+    return {"job_name": name, "scrape_interval": "1s",
+            "static_configs": [{"targets": list(targets), "labels": labels}]}  # fmt: skip
+
+
+def symptoms(file: Path, folder: Path, jobs: list[dict[str, Any]], ready: str) -> str:
+    """What is found with a real Prometheus, once a query has a result."""
+    config = folder / "prometheus.yaml"
+    config.write_text(yaml.safe_dump({"scrape_configs": jobs}))
+    with servers.prometheus(config, folder) as (child, url):
+        prometheus = Prometheus(url)
+        servers.wait_until(child, lambda: bool(prometheus.query(ready)))
+        found = ask_prometheus(prometheus, *read(file))
+        return "\n".join(f"{symptom.found}: {symptom.remedy}" for symptom in found)
+
+
+def test_a_prometheus_that_does_not_know_the_deployment(file: Path, tmp_path: Path) -> None:
+    out = symptoms(file, tmp_path, [], "vector(1)")
+
+    assert 'Prometheus has no target with {job="ml/chat"}: it does not select the PodMonitor' in out
+    assert "no rules of service chat are loaded" in out
+
+
+def test_what_is_down_scraped_twice_or_renamed(file: Path, tmp_path: Path, page: str) -> None:
+    closed = f"127.0.0.1:{servers.free_port()}"
+    jobs = [job("ml/chat", page, closed), job("kubernetes-pods", page)]
+
+    out = symptoms(file, tmp_path, jobs, "count(up) == 3 and count(up == 1) == 2")
+
+    assert f"target http://{closed}/metrics is down" in out
+    assert "the collector does not listen" in out
+    assert "cannot read its source gpu" in out
+    assert "is reported by the jobs kubernetes-pods and ml/chat" in out
+    assert "series carry exported_pod" in out
+    assert "exported_instance" not in out
+
+
+def test_nobody_to_ask_is_a_mistake(file: Path, on_cluster: Run) -> None:
+    code, _, err = on_cluster("doctor", file, "--no-cluster")
+
+    assert code == 2
+    assert "nobody to ask" in err
