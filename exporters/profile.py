@@ -3,6 +3,7 @@
 A profile is a file of ``profiles/``, or a user's own, in the form of ``schema.ProfileFile``.
 """
 
+import re
 from collections.abc import Iterable
 from decimal import Decimal
 from functools import lru_cache
@@ -13,7 +14,7 @@ from firsttoken.errors import UsageError
 from firsttoken.exporters.compiler import compile_file
 from firsttoken.exporters.table import Line, Profile
 from firsttoken.exporters.translation import Translation
-from firsttoken.vocabulary import Variant, Vocabulary
+from firsttoken.vocabulary import Condition, Variant, Vocabulary
 
 __all__ = ["Profile", "Translation", "builtin_names", "guess", "load", "load_all", "vocabulary"]
 
@@ -65,17 +66,15 @@ def vocabulary(profile: Profile, page: Iterable[str] = ()) -> Vocabulary:
     """The names for rules and dashboards on a Prometheus that scrapes the source directly.
 
     ``page`` holds the families of such a page: of old and new names it says which are in use.
-    Without it the newest are taken.  What a direct scrape cannot say is left out: entries that only
-    some series of a family are, and attributes that a label's value must be changed for.
+    Without it the newest are taken.  What a direct scrape cannot say is left out: an entry that
+    only a merge of several series gives, and attributes that a label's value must be changed for.
     """
     names = frozenset(page)
     chosen: dict[str, list[Variant]] = {}
     for line in profile.lines:
         series = _series(profile, line, names)
         if series is not None:
-            series = f"{series}_{line.part}" if line.part else series
-            variant = Variant(series, tuple(line.fixed.items()), line.scale or Decimal(1))
-            chosen.setdefault(line.metric.name, []).append(variant)
+            chosen.setdefault(line.metric.name, []).append(_variant(line, series))
     labels: dict[str, str] = {}
     for line in profile.lines:
         for label, attribute in line.rules.rename.items():
@@ -84,10 +83,35 @@ def vocabulary(profile: Profile, page: Iterable[str] = ()) -> Vocabulary:
     return Vocabulary(profile.name, {name: tuple(v) for name, v in chosen.items()}, labels)
 
 
+def _variant(line: Line, series: str) -> Variant:
+    rules = line.rules
+    said = {attribute for attribute in rules.rename.values() if attribute} | rules.fallback.keys()
+    return Variant(
+        series=f"{series}_{line.part}" if line.part else series,
+        fixed=tuple({**rules.add, **_always(line)}.items()),
+        scale=line.scale or Decimal(1),
+        where=tuple(_condition(label, rx.pattern) for label, rx in rules.where.items()),
+        carries=frozenset(said),
+    )
+
+
+def _always(line: Line) -> dict[str, str]:
+    """The defaults that no label of the source ever overrides."""
+    said = set(line.rules.rename.values())
+    return {name: value for name, value in line.rules.defaults.items() if name not in said}
+
+
+def _condition(label: str, pattern: str) -> Condition:
+    """A condition in Prometheus' expressions, which cannot look ahead."""
+    others = re.fullmatch(r"\(\?!\((.*)\)\$\)\.\*", pattern)
+    if others:
+        return Condition(label, "!~", others[1])
+    plain = pattern == re.escape(pattern)
+    return Condition(label, "=" if plain else "=~", pattern)
+
+
 def _series(profile: Profile, line: Line, page: frozenset[str]) -> str | None:
     """The name under which a page has a line's series, or None."""
-    if line.rules.where:
-        return None
     if not page:
         return None if line.superseded_by or line.until else line.source
     for family in sorted(page):

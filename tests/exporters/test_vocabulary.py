@@ -2,18 +2,22 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from firsttoken import catalogue
+from firsttoken import catalogue, promql
 from firsttoken.errors import ConfigError
 from firsttoken.exporters import page, profile
+from firsttoken.promql import Matcher, Scope
 from firsttoken.rules import output, scenarios
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.model import Options
 from firsttoken.rules.slo import SloFile
-from firsttoken.vocabulary import Vocabulary
+from firsttoken.vocabulary import NotReportedError, Operator, Vocabulary, passes
+
+Evaluate = Callable[[list[tuple[str, str]], str, float], None]
 
 PAGES = Path(__file__).parents[1] / "data" / "pages"
 VLLM = profile.load("vllm")
@@ -99,3 +103,83 @@ def test_units_that_differ_come_with_their_factor() -> None:
 
     assert used.series == "DCGM_FI_DEV_FB_USED"
     assert used.scale == 1024**2
+
+
+# --- Series that only some labels make the metric -------------------------------------------------
+
+
+def rate(source: str, *matchers: Matcher) -> str:
+    scope = Scope(matchers, vocabulary=profile.vocabulary(profile.load(source)))
+    return promql.rate(catalogue.REQUESTS_FINISHED, "5m", scope)
+
+
+def test_failures_are_read_apart_from_what_else_their_family_says() -> None:
+    failed = Matcher("gen_ai.response.finish_reason", "error")
+
+    assert rate("tgi", failed) == 'sum (rate(tgi_request_failure{err!~"validation"}[5m]))'
+    assert rate("triton", failed) == (
+        'sum (rate(nv_inference_request_failure{reason!~"CANCELED"}[5m]))'
+    )
+
+
+def test_a_family_whose_series_fail_is_no_success(evaluate: Evaluate) -> None:
+    """Of 10 successes, 5 failures and 1 mistake of a client in a minute, 15 ended."""
+    given = Matcher("gen_ai.response.finish_reason", "abort", "!=")
+
+    evaluate(
+        [
+            ("tgi_request_success", "0+10x10"),
+            ('tgi_request_failure{err="overloaded"}', "0+5x10"),
+            ('tgi_request_failure{err="validation"}', "0+1x10"),
+        ],
+        f"{rate('tgi', given)} * 60",
+        15,
+    )
+
+
+def test_only_streamed_requests_have_a_time_to_first_token() -> None:
+    scope = Scope(vocabulary=profile.vocabulary(profile.load("sglang")))
+
+    assert promql.count_rate(catalogue.TIME_TO_FIRST_TOKEN, "5m", scope) == (
+        'sum (rate(sglang:time_to_first_token_seconds_count{is_streaming=~"(?i)|true"}[5m]))'
+    )
+
+
+def test_a_part_of_a_histogram_is_the_counter_that_a_source_lacks() -> None:
+    output = Matcher("gen_ai.token.type", "output")
+    scope = Scope((output,), vocabulary=profile.vocabulary(profile.load("tgi")))
+
+    assert promql.rate(catalogue.TOKENS_PROCESSED, "5m", scope) == (
+        "sum (rate(tgi_request_generated_tokens_sum[5m]))"
+    )
+
+
+def test_what_no_one_selector_can_read_is_refused() -> None:
+    """Both queues of Triton wait, but only one of the families has a label for it."""
+    scope = Scope(vocabulary=profile.vocabulary(profile.load("triton")))
+
+    with pytest.raises(NotReportedError, match="in what one selector can read"):
+        promql.gauge(catalogue.REQUESTS_WAITING, scope)
+
+
+def test_an_attribute_that_a_source_never_says_selects_nothing() -> None:
+    with pytest.raises(NotReportedError):
+        rate("tgi", Matcher("gen_ai.request.model", "m"))
+
+
+@pytest.mark.parametrize(
+    ("operator", "pattern", "value", "passed"),
+    [
+        ("=", "a", "a", True),
+        ("=", "a", "", False),
+        ("!=", "a", "", True),
+        ("=~", "a|b", "b", True),
+        ("=~", "a", "ab", False),
+        ("!~", "a|b", "c", True),
+        ("!~", "a|b", "a", False),
+    ],
+)
+def test_matchers_are_prometheus(
+    operator: Operator, pattern: str, value: str, passed: bool
+) -> None:
+    assert passes(operator, pattern, value) is passed
