@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from firsttoken import catalogue, promql
 from firsttoken.config import format_duration
+from firsttoken.promql import Scope
 from firsttoken.rules.model import AlertRule, Context, Group
 from firsttoken.rules.slo import Pack
 
@@ -101,6 +102,26 @@ def _gpu(context: Context) -> tuple[AlertRule, ...]:
             "GPU {{ $labels.hw_id }} reported XID {{ $value }}; drain the node and reset the GPU.",
             severity="critical",
         ),
+        _vanished(context, scope),
+    )
+
+
+def _vanished(context: Context, scope: Scope) -> AlertRule:
+    # A GPU off the bus reports no error, it stops reporting.  Others of the same exporter must
+    # still report, so that a node or a replica that was taken away is none of this.
+    gpu = context.vocabulary.label(catalogue.HW_ID.name)
+    recent = promql.selector(catalogue.GPU_UTILIZATION, scope, window="1h")
+    now = promql.selector(catalogue.GPU_UTILIZATION, scope)
+    return context.alert(
+        "GPUVanished",
+        f"count by (instance, {gpu}) (present_over_time({recent}))"
+        f"\nunless count by (instance, {gpu}) ({now})"
+        f"\nand on (instance) count by (instance) ({now})",
+        "A GPU that reported in the last hour does not any more, while others beside it do.",
+        f"GPU {{{{ $labels.{gpu} }}}} of {{{{ $labels.instance }}}} is gone: off the bus, or taken"
+        " from the container.",
+        severity="critical",
+        wait=4 * context.options.scrape,
     )
 
 

@@ -104,3 +104,14 @@ def test_a_period_beyond_the_retention_is_refused(tmp_path: Path) -> None:
     )
 
     assert "a period of 30d needs samples for as long" in str(done.exception)
+
+
+def test_the_number_of_series_on_the_page_is_right() -> None:
+    """A rule of constants is one series, any other one is a series a model."""
+    kinds = [{"name": f"o{n}", "kind": "latency", "metric": "ttft", "threshold": "1s", "target": 99}
+             for n in range(4)]  # fmt: skip
+    slo = SloFile.model_validate({**EVERYTHING, "objectives": kinds, "packs": []})
+    rules = [r for group in rule_groups(slo) for r in group.rules if isinstance(r, RecordingRule)]
+    count = sum(1 if rule.expr.startswith("vector(") else 50 for rule in rules)
+
+    assert f"at most {count} series" in PAGE

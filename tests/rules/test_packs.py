@@ -127,3 +127,22 @@ def test_a_full_cache_is_a_ticket_only_while_requests_wait(
 @pytest.mark.parametrize(("up", "count"), [("0x20", 1), ("1x20", 0), ("1x12 0 1x7", 0)])
 def test_a_source_is_down_when_it_stays_down(tmp_path: Path, up: str, count: int) -> None:
     firing(tmp_path, "collector", {SOURCE: up}, 15, "LLMSourceDown", count)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "count"),
+    [
+        pytest.param("0.5x10 stale _x29", "0.5x40", 1, id="one of two"),
+        pytest.param("0.5x10 stale _x29", "0.5x10 stale _x29", 0, id="the whole replica"),
+        pytest.param("0x40", "0.5x40", 0, id="idle"),
+    ],
+)
+def test_a_gpu_that_vanished_alone_pages(
+    tmp_path: Path, first: str, second: str, count: int
+) -> None:
+    series = {
+        f'hw_gpu_utilization_ratio{{instance="i",hw_id="{gpu}"}}': values
+        for gpu, values in (("1", first), ("2", second))
+    }
+
+    firing(tmp_path, "gpu", series, 30, "GPUVanished", count)
