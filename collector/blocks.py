@@ -183,9 +183,9 @@ def _is_apart(member: Member, kind: Kind) -> bool:
 
 
 def _named(role: Role, family: Offer) -> tuple[str, str]:
-    """A sample's name, and the same with dots; ``_created`` takes the place of ``_total``."""
+    """A sample's name, and the same with dots; a counter's ``_created`` replaces ``_total``."""
     name, dotted = family.name, family.dotted
-    if role is Role.CREATED:
+    if role is Role.CREATED and family.kind is Kind.COUNTER:
         name, dotted = name.removesuffix("_total"), dotted.removesuffix("_total")
     return name + role.value, dotted + role.value
 

@@ -81,11 +81,12 @@ class _Types:
         return sample, Role.VALUE
 
     def _owner(self, base: str, role: Role) -> str | None:
-        for name in (base, f"{base}_total"):
-            kind = self._kinds.get(name)
-            if kind is not None and role in _COMPONENTS.get(kind, ()):
-                return name
-        return None
+        kind = self._kinds.get(base)
+        if kind is not None and role in _COMPONENTS.get(kind, ()):
+            return base
+        total = f"{base}_total"
+        counted = role is Role.CREATED and self._kinds.get(total) is Kind.COUNTER
+        return total if counted else None
 
     def family(self, name: str, samples: tuple[tuple[int, Role, Series], ...]) -> Family:
         """A family with its metadata."""

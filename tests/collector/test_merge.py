@@ -150,3 +150,14 @@ def test_openmetrics_types_have_their_own_names_in_the_text_format() -> None:
     assert "c_total 5\n" in out
     same = merged(("x", page, None), openmetrics=True, form=OPENMETRICS).decode()
     assert 'c_total 5 # {id="x"} 1\n' in same
+
+
+def test_only_a_counter_gives_up_its_total_for_the_time_of_creation() -> None:
+    page = (
+        b'# TYPE n_total histogram\nn_total_bucket{le="+Inf"} 1\nn_total_count 1\nn_total_sum 1\n'
+        b"# TYPE n_total_created gauge\nn_total_created 5\n"
+        b"# TYPE c_total counter\nc_total 1\n# TYPE c_created gauge\nc_created 6\n"
+    )
+    found = samples(merged(("x", page, None), form=OPENMETRICS))
+
+    assert (found["n_total_created"], found["c_created"]) == ("5", "6")
