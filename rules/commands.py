@@ -8,8 +8,8 @@ import click
 import yaml
 
 from firsttoken.config import format_duration, parse_duration, validate_model
-from firsttoken.errors import UsageError
-from firsttoken.rules import buckets, output, presets, scenarios
+from firsttoken.errors import ConfigError, UsageError
+from firsttoken.rules import buckets, openslo, output, presets, scenarios
 from firsttoken.rules.explain import explain as explained
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.model import Options
@@ -167,6 +167,24 @@ def init(preset: str, service: str) -> None:
     written = presets.text(preset, service)
     validate_model(yaml.safe_load(written), SloFile, "--service")
     click.echo(written, nl=False)
+
+
+@rules.command(
+    epilog="""\b
+Examples:
+  firsttoken rules from-openslo openslo.yaml > slo.yaml
+"""
+)
+@_FILE
+def from_openslo(file: Path) -> None:
+    """Turn OpenSLO v1 documents into an objective file, for ratios of two counters."""
+    try:
+        documents = [one for one in yaml.safe_load_all(file.read_text("utf-8")) if one is not None]
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise ConfigError(file, ["not valid YAML"]) from None
+    data = openslo.convert(documents, str(file))
+    validate_model(data, SloFile, file)
+    click.echo(output.to_yaml(data), nl=False)
 
 
 @rules.command()
