@@ -13,7 +13,12 @@ FORMATS = ("stream", "kustomize")
 OUTPUTS = ("text", "json", "junit")
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  firsttoken manifests generate deployment.yaml
+"""
+)
 def manifests() -> None:
     """Kubernetes objects: the engine, the collector beside it, rules and dashboards."""
 

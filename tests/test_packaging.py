@@ -38,6 +38,7 @@ ENOUGH = {
 # Import name -> distribution, where what another one brings is used knowingly.
 BROUGHT_ALONG = {
     "attr": "grafanalib",  # whose own classes are made with it
+    "urllib3": "kubernetes",  # whose connections fail with its errors
     "uvloop": "aiohttp",  # used where it is there
     "markupsafe": "jinja2",  # whose safe strings they are
     "yarl": "aiohttp",  # whose URLs they are

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "manifests" / "containers"
+FOLDER = ROOT / "examples" / "containers"
 RECIPES = ("collector", "loadgen")
 COMMANDS = {"collector": ["collect", "--help"], "loadgen": ["load", "run", "--help"]}
 MODULES = {
