@@ -32,7 +32,13 @@ __all__ = ["dashboards"]
 FORMATS = ("json", "configmap", "grafana-operator", "provisioning")
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  firsttoken dashboards generate --out dashboards
+  firsttoken dashboards check --prometheus http://127.0.0.1:9090
+"""
+)
 def dashboards() -> None:
     """Grafana dashboards for LLM serving."""
 

@@ -1,5 +1,6 @@
 """LLM / GPU: every vendor's GPUs under one vocabulary, each beside the others."""
 
+from functools import partial
 from typing import Literal
 
 from firsttoken import promql
@@ -19,16 +20,14 @@ from firsttoken.catalogue import (
 )
 from firsttoken.dashboards import variables
 from firsttoken.dashboards.board import Board, Section, link_to, panel_link, reported, service_notes
+from firsttoken.dashboards.gpu_detail import INDEX, KEY, NO_XID, activity, gpu_chart, nvidia
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
 from firsttoken.dashboards.panels import (
     instant,
-    legend_of,
     query,
     stat,
-    state_timeline,
     table,
-    timeseries,
 )
 from firsttoken.dashboards.style import BAD, GOOD, WARN, by_name, gauge_cell, steps, values
 from firsttoken.promql import Matcher, Scope
@@ -37,15 +36,11 @@ from firsttoken.vocabulary import SEMCONV, Vocabulary
 __all__ = ["UID", "board"]
 
 UID = "firsttoken-gpu"
-INDEX = "hw.gpu.index"
-KEY = ("instance", INDEX, HW_ID.name)
 TASK = "hw.gpu.task"
 LISTED = (GPU_UTILIZATION, POWER, GPU_MEMORY_USAGE)
 """The GPUs to choose from are those with the first of these that the source has."""
-MOST = 32
 LETTERS = "ABCDEFGHIJ"
 _HOT = steps((None, GOOD), (80, WARN), (90, BAD))
-_NO_XID = values({"0": ("none", GOOD)})
 
 
 def memory_share(scope: Scope) -> str:
@@ -147,7 +142,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
                    f"or 0 * {promql.gauge(GPU_XID_LAST, scope)}", "GPUs")],
             "short",
             thresholds=steps((None, GOOD), (1, BAD)),
-            mappings=[_NO_XID],
+            mappings=[NO_XID],
         ),
         lambda: stat(
             "Energy",
@@ -198,7 +193,10 @@ def _table(scope: Scope) -> tuple[Panel, ...]:
             descending=True,
             overrides=[
                 by_name("Instance", {"id": "links", "value": [link]}),
-                by_name("XID", {"id": "mappings", "value": [_NO_XID]}),
+                by_name("XID", {"id": "mappings", "value": [NO_XID]}),
+                by_name("Index", {"id": "custom.width", "value": 70}),
+                by_name("Vendor", {"id": "custom.width", "value": 90}),
+                by_name("Model", {"id": "custom.width", "value": 210}),
                 *(
                     by_name(
                         name,
@@ -215,34 +213,9 @@ def _table(scope: Scope) -> tuple[Panel, ...]:
     return reported(panel)
 
 
-def _legend(scope: Scope) -> str:
-    """The index first: the ids of one host's GPUs often differ only in the characters cut off."""
-    return legend_of("instance", *(scope.vocabulary.label(name) for name in KEY[1:]))
-
-
 def _charts(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept(*KEY)
-    legend = _legend(scope)
-
-    def chart(
-        title: str,
-        text: str,
-        expression: str,
-        unit: str,
-        *,
-        most: float | None = None,
-        width: int = 8,
-    ) -> Panel:
-        return timeseries(
-            title,
-            f"{text} The {MOST} GPUs with the highest values.",
-            [query(f"topk({MOST}, {expression})", legend)],
-            unit,
-            width=width,
-            maximum=most,
-            many=True,
-        )
-
+    chart = partial(gpu_chart, scope)
     return reported(
         lambda: chart(
             "Utilisation",
@@ -282,21 +255,6 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
     )
 
 
-def _nvidia(scope: Scope) -> tuple[Panel, ...]:
-    each = scope.kept(*KEY)
-    legend = _legend(scope)
-    return reported(
-        lambda: state_timeline(
-            "Last XID",
-            "The last error code that the NVIDIA driver reported, since when, for GPUs that have "
-            "one. It stays until the exporter restarts. NVIDIA's XID catalogue says what each "
-            "means: 13, 31 and 43 are the application's; 48, 74, 79 and 95 are the hardware's.",
-            [query(f"topk({MOST}, {promql.gauge(GPU_XID_LAST, each, 'max')})", legend)],
-            mappings=[_NO_XID],
-        ),
-    )
-
-
 def board(vocabulary: Vocabulary = SEMCONV) -> Board:
     """The dashboard for one vocabulary."""
     scope = variables.gpu_scope(vocabulary)
@@ -309,7 +267,8 @@ def board(vocabulary: Vocabulary = SEMCONV) -> Board:
         sections=(
             Section("", (*_tiles(scope), *_table(scope))),
             Section("Each GPU over time", _charts(scope)),
-            Section("NVIDIA", _nvidia(scope), collapsed=True),
+            Section("What they are busy with", activity(scope), collapsed=True),
+            Section("NVIDIA", nvidia(scope), collapsed=True),
         ),
         notes=service_notes(scope),
     )

@@ -212,6 +212,9 @@ class Deployment:
         if vendor == "nvidia":
             past.gauge(GPU_MEMORY_FREE, labels, 20e9)
             past.gauge(GPU_XID_LAST, labels, 0)
+            past.gauge("hw_gpu_memory_bandwidth_utilization_ratio", labels, 0.6)
+            pipe = {**labels, "hw_gpu_pipe": "tensor"}
+            past.gauge("hw_gpu_pipe_utilization_ratio", pipe, 0.3)
         else:
             past.gauge(GPU_MEMORY_LIMIT, labels, 80e9)
         past.gauge(POWER, labels, 400)

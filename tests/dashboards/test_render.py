@@ -150,6 +150,5 @@ def test_generate_on_stdout_can_be_piped() -> None:
 def test_a_dashboard_that_does_not_exist_is_named_with_those_that_do() -> None:
     done = CliRunner().invoke(command, ["generate", "nonsense"])
 
-    assert "no dashboard nonsense for source semconv; there are firsttoken-slo" in str(
-        done.exception
-    )
+    said = str(done.exception)
+    assert "no dashboard nonsense for source semconv; there are firsttoken-slo" in said

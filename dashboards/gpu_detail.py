@@ -1,0 +1,94 @@
+"""Charts with a line for each GPU, and what only some GPUs report."""
+
+from firsttoken import promql
+from firsttoken.catalogue import GPU_XID_LAST, HW_ID, Metric, find
+from firsttoken.dashboards.board import reported
+from firsttoken.dashboards.grafana import Panel
+from firsttoken.dashboards.panels import legend_of, query, state_timeline, timeseries
+from firsttoken.dashboards.style import GOOD, values
+from firsttoken.promql import Matcher, Scope
+
+__all__ = ["INDEX", "KEY", "NO_XID", "activity", "gpu_chart", "nvidia"]
+
+INDEX = "hw.gpu.index"
+KEY = ("instance", INDEX, HW_ID.name)
+"""What stays apart when it is each GPU that counts."""
+MOST = 32
+NO_XID = values({"0": ("none", GOOD)})
+
+
+def _legend(scope: Scope) -> str:
+    """The index first: the ids of one host's GPUs often differ only in the characters cut off."""
+    return legend_of("instance", *(scope.vocabulary.label(name) for name in KEY[1:]))
+
+
+def _entry(name: str) -> Metric:
+    metric = find(name)
+    if metric is None:
+        raise ValueError(f"the catalogue has no {name}")
+    return metric
+
+
+def gpu_chart(
+    scope: Scope,
+    title: str,
+    text: str,
+    expression: str,
+    unit: str,
+    *,
+    most: float | None = None,
+    width: int = 8,
+) -> Panel:
+    """A line for each GPU, from an expression that keeps ``KEY`` apart."""
+    return timeseries(
+        title,
+        f"{text} The {MOST} GPUs with the highest values.",
+        [query(f"topk({MOST}, {expression})", _legend(scope))],
+        unit,
+        width=width,
+        maximum=most,
+        many=True,
+    )
+
+
+def activity(scope: Scope) -> tuple[Panel, ...]:
+    """Which part of the GPU works, where an exporter measures it (DCGM's profiling fields do)."""
+    each = scope.kept(*KEY)
+    tensor = each.matching(Matcher("hw.gpu.pipe", "tensor"))
+    return reported(
+        lambda: gpu_chart(
+            scope,
+            "Memory bandwidth",
+            "Share of the peak memory bandwidth in use. Decoding reads all weights for each step: "
+            "near 80 % there is nothing left to gain but larger batches.",
+            promql.gauge(_entry("hw.gpu.memory.bandwidth.utilization"), each, "max"),
+            "percentunit",
+            most=1,
+            width=12,
+        ),
+        lambda: gpu_chart(
+            scope,
+            "Tensor pipes",
+            "Share of cycles with a tensor pipe active. High with low bandwidth is prefill, low "
+            "with high bandwidth is decoding, both low at full utilisation is a small batch.",
+            promql.gauge(_entry("hw.gpu.pipe.utilization"), tensor, "max"),
+            "percentunit",
+            most=1,
+            width=12,
+        ),
+    )
+
+
+def nvidia(scope: Scope) -> tuple[Panel, ...]:
+    """What only NVIDIA's driver reports."""
+    each = scope.kept(*KEY)
+    return reported(
+        lambda: state_timeline(
+            "Last XID",
+            "The last error code that the NVIDIA driver reported, since when, for GPUs that have "
+            "one. It stays until the exporter restarts. NVIDIA's XID catalogue says what each "
+            "means: 13, 31 and 43 are the application's; 48, 74, 79 and 95 are the hardware's.",
+            [query(f"topk({MOST}, {promql.gauge(GPU_XID_LAST, each, 'max')})", _legend(scope))],
+            mappings=[NO_XID],
+        ),
+    )
