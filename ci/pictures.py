@@ -8,8 +8,6 @@ engine.  Half-way one replica becomes slow and fails requests, for a minute.  Ne
 ``dashboards/browser/build.sh build/browser`` makes, prometheus and chromium.
 """
 
-# ruff: noqa: INP001 - a script, not a module of a package
-
 import contextlib
 import subprocess
 import sys

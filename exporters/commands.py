@@ -17,7 +17,14 @@ __all__ = ["profiles"]
 _JSON = click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  firsttoken profiles list
+  firsttoken profiles show vllm
+  firsttoken profiles check http://127.0.0.1:8000/metrics
+"""
+)
 def profiles() -> None:
     """What the metrics of each source mean in the catalogue's terms."""
 

@@ -30,7 +30,13 @@ PRIORITY = -10
 _OBJECTIVE_HELP = "A promise to judge, such as ttft<500ms@95 or success@99.5; may be repeated."
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  firsttoken load run --target http://127.0.0.1:8000 --rate 4 --out records.jsonl
+  firsttoken load report records.jsonl --objective 'ttft<500ms@95'
+"""
+)
 def load() -> None:
     """Bring an LLM server under a known load, and report how it fared."""
 

@@ -66,7 +66,14 @@ def _read(file: Path, snap: Literal["up", "down"] | None) -> SloFile:
     return moved
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  firsttoken rules generate slo.yaml > rules.yaml
+  firsttoken rules explain slo.yaml
+  firsttoken rules test slo.yaml
+"""
+)
 def rules() -> None:
     """Service-level objectives as Prometheus rules and burn-rate alerts."""
 

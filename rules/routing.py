@@ -9,7 +9,12 @@ from firsttoken.rules.alertmanagerconfig import alertmanagerconfig
 __all__ = ["alertmanager"]
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  firsttoken alertmanager generate --slack-url-file /etc/am/slack --channel '#llm'
+"""
+)
 def alertmanager() -> None:
     """Routing for the generated alerts."""
 

@@ -29,6 +29,7 @@ NOT_BUILT = (".*", "build", "dist", "out", "tests", "docs", "*.egg-info", "__pyc
 ENOUGH = {
     "collector": {"collector"},
     "dashboards": {"dashboards"},
+    "exporters": {"profiles"},
     "loadgen": {"loadgen"},
     "manifests": {"kubernetes", "dashboards", "rules"},
     "rules": {"rules"},

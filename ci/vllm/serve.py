@@ -7,8 +7,6 @@ to end.  With one it runs that, every ``{url}`` in it replaced, and ends with it
 Needs what ``ci/vllm/setup`` makes; runs in firsttoken's own environment.
 """
 
-# ruff: noqa: INP001 - scripts, not modules of a package
-
 import contextlib
 import os
 import signal

@@ -7,8 +7,6 @@ What the model says has no sense; how long it takes, and what the engine reports
 Runs in the engine's environment, which has torch, tokenizers and transformers.
 """
 
-# ruff: noqa: INP001 - scripts, not modules of a package
-
 import json
 import sys
 from collections.abc import Iterator
