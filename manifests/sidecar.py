@@ -14,16 +14,17 @@ __all__ = ["collector_config", "config_digest", "config_map", "config_volume", "
 CONFIG_DIR = "/etc/firsttoken"
 CONFIG_FILE = "collector.yaml"
 CONFIG_SUFFIX = "-collector"
+GPU_PROFILES = {"nvidia": "dcgm", "amd": "amd"}
+"""Of the usual exporters; for another vendor's the collector looks at the page."""
 
 
 def collector_config(spec: DeploymentSpec) -> dict[str, object]:
     """The collector's configuration: the engine in this pod and, if given, the GPU exporter."""
     sources: list[dict[str, object]] = [_engine_source(spec)]
     if spec.gpu_exporter_address:
-        profile = {"nvidia": "dcgm", "amd": "amd", "intel": "intel"}
         source: dict[str, object] = {"name": "gpu", "url": spec.gpu_exporter_address}
-        if spec.accelerator.vendor in profile:
-            source["profile"] = profile[spec.accelerator.vendor]
+        if spec.accelerator.vendor in GPU_PROFILES:
+            source["profile"] = GPU_PROFILES[spec.accelerator.vendor]
         sources.append(source)
     return {
         "version": "firsttoken/v1",
@@ -36,8 +37,8 @@ def collector_config(spec: DeploymentSpec) -> dict[str, object]:
 
 def _engine_source(spec: DeploymentSpec) -> dict[str, object]:
     if spec.platform == "ray-service":
-        # The page holds Ray's own metrics too; the collector sees which profile it needs.
-        return {"name": "ray", "url": f"http://127.0.0.1:{RAY_METRICS_PORT}/metrics"}
+        url = f"http://127.0.0.1:{RAY_METRICS_PORT}/metrics"
+        return {"name": "ray", "url": url, "profile": "ray_serve"}
     url = f"http://127.0.0.1:{spec.engine.port}/metrics"
     return {"name": "vllm", "url": url, "profile": "vllm"}
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from firsttoken.collector.settings import Settings
+from firsttoken.exporters.profile import load as load_profile
 from firsttoken.manifests.bundle import Bundle
 from firsttoken.manifests.ray import engine_options
 
@@ -114,6 +115,19 @@ def test_the_collector_reads_its_configuration(platform: str, make: Make) -> Non
 
     assert len(settings.sources) == 1
     assert settings.sources[0].url.startswith("http://127.0.0.1:")
+
+
+@pytest.mark.parametrize("vendor", ["nvidia", "amd", "intel", "none"])
+def test_the_collector_has_every_profile_that_it_is_told_to_use(vendor: str, make: Make) -> None:
+    for platform in PLATFORMS:
+        made = make(
+            platform=platform,
+            accelerator={"vendor": vendor},
+            collector={"image": "ft:1", "gpu_exporter": "http://gpu.svc:9400/metrics"},
+        )
+        config = yaml.safe_load(made.engine[0]["data"]["collector.yaml"])
+        for source in Settings.model_validate(config).sources:
+            assert source.profile is None or load_profile(source.profile).name == source.profile
 
 
 @pytest.mark.parametrize("platform", [name for name in PLATFORMS if name != "kserve-knative"])
