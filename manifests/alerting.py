@@ -6,6 +6,7 @@ from firsttoken.manifests.monitoring import found_by_prometheus
 from firsttoken.manifests.settings import SecretKey
 from firsttoken.manifests.spec import DeploymentSpec
 from firsttoken.naming import label_name
+from firsttoken.rules.packs import WATCHDOG
 
 __all__ = ["alertmanager_config"]
 
@@ -25,6 +26,10 @@ def alertmanager_config(spec: DeploymentSpec) -> dict[str, Any] | None:
     if given.pagerduty:
         key = {"routingKey": _key(given.pagerduty), "sendResolved": True}
         page = {"name": "page", "pagerdutyConfigs": [key]}
+    watcher: dict[str, Any] = {"name": "deadman"}
+    if given.deadman:
+        hook = {"urlSecret": _key(given.deadman), "sendResolved": False}
+        watcher["webhookConfigs"] = [hook]
     same = ["service", "slo", label_name("gen_ai.request.model")]
     return {
         "apiVersion": "monitoring.coreos.com/v1alpha1",
@@ -37,15 +42,23 @@ def alertmanager_config(spec: DeploymentSpec) -> dict[str, Any] | None:
                 "groupWait": "5m",
                 "repeatInterval": "3d",
                 "routes": [
+                    # First, so that nobody else hears it; without an address nobody does.
+                    {
+                        "receiver": "deadman",
+                        "matchers": [_is("alertname", WATCHDOG)],
+                        "groupWait": "1s",
+                        "groupInterval": "1m",
+                        "repeatInterval": "1m",
+                    },
                     {
                         "receiver": "page",
                         "matchers": [_is("severity", "critical")],
                         "groupWait": "10s",
                         "repeatInterval": "4h",
-                    }
+                    },
                 ],
             },
-            "receivers": [page, ticket],
+            "receivers": [page, ticket, watcher],
             "inhibitRules": [
                 {
                     "sourceMatch": [_is("severity", "critical")],

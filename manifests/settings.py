@@ -285,3 +285,5 @@ class Alerting(Model):
     slack_channel: str = Field(min_length=1)
     slack: SecretKey
     pagerduty: SecretKey | None = None
+    deadman: SecretKey | None = None
+    """The Secret with the address of what must hear every minute that alerts get through."""

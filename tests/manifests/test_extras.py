@@ -161,4 +161,21 @@ def test_without_pagerduty_pages_go_to_slack(make: Make) -> None:
     given = {key: value for key, value in ALERTING.items() if key != "pagerduty"}
     receivers = of_kind(make(alerting=given).monitoring, "AlertmanagerConfig")["spec"]["receivers"]
 
-    assert all("slackConfigs" in receiver for receiver in receivers)
+    assert [name for receiver in receivers for name in receiver if name != "name"] == [
+        "slackConfigs",
+        "slackConfigs",
+    ]
+
+
+@pytest.mark.parametrize("address", [None, {"name": "deadman", "key": "url"}])
+def test_the_alert_that_always_fires_bothers_nobody(
+    address: dict[str, str] | None, make: Make, check: Check
+) -> None:
+    made = make(SLO, alerting=ALERTING | {"deadman": address})
+    told = of_kind(made.monitoring, "AlertmanagerConfig")
+    first = told["spec"]["route"]["routes"][0]
+    (watcher,) = [r for r in told["spec"]["receivers"] if r["name"] == first["receiver"]]
+
+    check(told, "1.32")
+    assert first["matchers"] == [{"name": "alertname", "value": "LLMWatchdog", "matchType": "="}]
+    assert ("webhookConfigs" in watcher) == (address is not None)
