@@ -164,8 +164,7 @@ def _scaled(expression: str, metric: Metric, scope: Scope) -> str:
 
 def _rate(metric: Metric, window: str, scope: Scope, suffix: str = "", le: str = "") -> str:
     rates = []
-    equal = {m.name: m.value for m in scope.where if m.operator == "="}
-    variants = scope.vocabulary.find(metric, equal)
+    variants = _variants(metric, scope)
     for variant in variants:
         one = replace(scope.vocabulary, variants={metric.name: (variant,)})
         part = replace(scope, vocabulary=one)

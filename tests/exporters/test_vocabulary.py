@@ -137,6 +137,21 @@ def test_a_family_whose_series_fail_is_no_success(evaluate: Evaluate) -> None:
     )
 
 
+def test_what_its_family_fixes_is_kept_out_by_a_matcher_too(evaluate: Evaluate) -> None:
+    """Of 10 successes, 5 failures and 2 clients that left in a minute, 15 count."""
+    given = Matcher("gen_ai.response.finish_reason", "abort", "!=")
+
+    evaluate(
+        [
+            ('nv_inference_request_success{model="m"}', "0+10x10"),
+            ('nv_inference_request_failure{model="m",reason="BACKEND"}', "0+5x10"),
+            ('nv_inference_request_failure{model="m",reason="CANCELED"}', "0+2x10"),
+        ],
+        f"{rate('triton', given)} * 60",
+        15,
+    )
+
+
 def test_only_streamed_requests_have_a_time_to_first_token() -> None:
     scope = Scope(vocabulary=profile.vocabulary(profile.load("sglang")))
 
