@@ -10,7 +10,7 @@ import yaml
 
 from firsttoken.errors import ConfigError
 
-__all__ = ["Item", "items_of", "read"]
+__all__ = ["Item", "PlainLoader", "items_of", "read"]
 
 SUFFIXES = (".yaml", ".yml", ".json")
 KUSTOMIZATION = "kustomize.config.k8s.io"
@@ -61,8 +61,18 @@ class Item:
         return f"{self.kind}/{self.name}"
 
 
-class _Loader(yaml.SafeLoader):
-    """Refuses a key that is given twice, and leaves times and a lone = as text."""
+class PlainLoader(yaml.SafeLoader):
+    """Leaves times and a lone = as text, as Kubernetes does."""
+
+
+PlainLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in found if not tag.endswith((":timestamp", ":value"))]
+    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+class _Loader(PlainLoader):
+    """Refuses a key that is given twice."""
 
 
 def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
@@ -79,10 +89,6 @@ def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
 
 
 _Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if not tag.endswith((":timestamp", ":value"))]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def read(paths: Iterable[Path]) -> list[Item]:

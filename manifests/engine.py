@@ -5,6 +5,7 @@ from kubernetes import client as k8s
 from firsttoken.manifests import pod
 from firsttoken.manifests.metadata import ENGINE, METRICS_PORT, metadata, pod_annotations
 from firsttoken.manifests.names import selector
+from firsttoken.manifests.security import pod_security
 from firsttoken.manifests.sidecar import sidecar
 from firsttoken.manifests.spec import DeploymentSpec
 
@@ -55,7 +56,7 @@ def _pod(spec: DeploymentSpec, buckets: str | None) -> k8s.V1PodSpec:
         automount_service_account_token=False,
         enable_service_links=False,  # a Service called vllm would set VLLM_PORT, which vLLM reads
         termination_grace_period_seconds=spec.grace_period,
-        security_context=pod.pod_security(),
+        security_context=pod_security(),
         tolerations=pod.tolerations(spec),
         node_selector=spec.accelerator.node_selector or None,
         topology_spread_constraints=pod.spread(spec),

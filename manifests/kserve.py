@@ -18,6 +18,7 @@ from firsttoken.manifests.engine import rolling_update
 from firsttoken.manifests.metadata import ENGINE, METRICS_PORT, metadata, pod_annotations
 from firsttoken.manifests.names import selector
 from firsttoken.manifests.render import plain
+from firsttoken.manifests.security import pod_security, restricted
 from firsttoken.manifests.sidecar import sidecar
 from firsttoken.manifests.sources import MODEL_DIR
 from firsttoken.manifests.spec import DeploymentSpec
@@ -88,7 +89,7 @@ def inference_service(spec: DeploymentSpec, config_digest: str) -> dict[str, Any
         "annotations": pod_annotations(spec, config_digest),
         "model": model,
         "enableServiceLinks": False,
-        "securityContext": plain(pod.pod_security()),
+        "securityContext": plain(pod_security()),
         **_placement(spec),
     }
     if not _is_knative(spec):
@@ -118,14 +119,14 @@ def llm_inference_service(
     engine.volume_mounts = None
     engine.env = pod.own_environment(spec) or None
     # The container toolkit writes devices into the root file system that the template mounts.
-    engine.security_context = pod.restricted(read_only=False)
+    engine.security_context = restricted(read_only=False)
     template: dict[str, Any] = {
         "containers": [plain(engine)],
         "initContainers": [plain(sidecar(spec, METRICS_PORT))],
         "volumes": [plain(volume) for volume in pod.volumes(spec) if volume.config_map],
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "securityContext": plain(pod.pod_security()),
+        "securityContext": plain(pod_security()),
         "terminationGracePeriodSeconds": spec.grace_period,
         **_placement(spec),
     }

@@ -7,9 +7,9 @@ import yaml
 from kubernetes import client as k8s
 
 from firsttoken.config import format_duration
-from firsttoken.manifests import pod
 from firsttoken.manifests.metadata import COLLECTOR, metadata
 from firsttoken.manifests.render import plain
+from firsttoken.manifests.security import pod_security, restricted
 from firsttoken.manifests.spec import DeploymentSpec, Platform
 from firsttoken.rules.slo import Availability, Latency, SloFile
 
@@ -99,7 +99,7 @@ def _job(spec: DeploymentSpec, image: str, suffix: str, arguments: list[str]) ->
         command=["firsttoken", "load", "run"],
         args=arguments,
         resources=k8s.V1ResourceRequirements(requests={"cpu": "1", **resources}, limits=resources),
-        security_context=pod.restricted(),
+        security_context=restricted(),
         volume_mounts=[
             k8s.V1VolumeMount(name="load", mount_path=DIRECTORY, read_only=True),
             k8s.V1VolumeMount(name="results", mount_path=RESULTS),
@@ -119,7 +119,7 @@ def _job(spec: DeploymentSpec, image: str, suffix: str, arguments: list[str]) ->
             ],
             automount_service_account_token=False,
             enable_service_links=False,
-            security_context=pod.pod_security(),
+            security_context=pod_security(),
         ),
     )
     return k8s.V1Job(

@@ -6,6 +6,7 @@ from kubernetes import client as k8s
 
 from firsttoken.manifests.flags import JSON_LOGS
 from firsttoken.manifests.names import selector
+from firsttoken.manifests.security import restricted
 from firsttoken.manifests.sidecar import config_volume
 from firsttoken.manifests.sources import MODEL_DIR
 from firsttoken.manifests.spec import PRE_STOP_S, DeploymentSpec
@@ -15,16 +16,13 @@ __all__ = [
     "engine_container",
     "environment",
     "own_environment",
-    "pod_security",
     "resources",
-    "restricted",
     "spread",
     "tolerations",
     "volumes",
 ]
 
 CACHE = "/var/cache/vllm"
-USER_ID = 2000
 
 
 def arguments(spec: DeploymentSpec, buckets: str | None, model: str = "") -> list[str]:
@@ -91,17 +89,6 @@ def _secrets(spec: DeploymentSpec) -> list[k8s.V1EnvFromSource] | None:
     return [k8s.V1EnvFromSource(secret_ref=secret)]
 
 
-def pod_security() -> k8s.V1PodSecurityContext:
-    """What Pod Security's ``restricted`` level asks of a pod."""
-    return k8s.V1PodSecurityContext(
-        run_as_non_root=True,
-        run_as_user=USER_ID,
-        run_as_group=USER_ID,
-        fs_group=USER_ID,
-        seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
-    )
-
-
 def _trace_variables(spec: DeploymentSpec) -> list[k8s.V1EnvVar]:
     """What tells a span's origin, which vLLM itself leaves out."""
     if spec.tracing is None:
@@ -132,15 +119,6 @@ def resources(spec: DeploymentSpec) -> k8s.V1ResourceRequirements:
     if spec.accelerator.resource:
         limits[spec.accelerator.resource] = str(spec.accelerator.count)
     return k8s.V1ResourceRequirements(requests={"cpu": spec.engine.cpu, **limits}, limits=limits)
-
-
-def restricted(*, read_only: bool = True) -> k8s.V1SecurityContext:
-    """What Pod Security's ``restricted`` level asks of a container, and a read-only root."""
-    return k8s.V1SecurityContext(
-        allow_privilege_escalation=False,
-        read_only_root_filesystem=read_only or None,
-        capabilities=k8s.V1Capabilities(drop=["ALL"]),
-    )
 
 
 def environment(spec: DeploymentSpec) -> list[k8s.V1EnvVar]:

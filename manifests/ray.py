@@ -14,6 +14,7 @@ from firsttoken.manifests import pod
 from firsttoken.manifests.metadata import ENGINE, METRICS_PORT, metadata, pod_annotations
 from firsttoken.manifests.names import selector
 from firsttoken.manifests.render import plain
+from firsttoken.manifests.security import pod_security, restricted
 from firsttoken.manifests.sidecar import sidecar
 from firsttoken.manifests.spec import RAY_METRICS_PORT, DeploymentSpec
 
@@ -143,14 +144,14 @@ def _container(
         image_pull_policy="IfNotPresent",
         resources=resources,
         # Ray writes below its own installation.
-        security_context=pod.restricted(read_only=False),
+        security_context=restricted(read_only=False),
     )
 
 
 def _template(
     spec: DeploymentSpec, config_digest: str, container: k8s.V1Container, *, with_collector: bool
 ) -> dict[str, Any]:
-    security = pod.pod_security()
+    security = pod_security()
     security.run_as_user = security.run_as_group = security.fs_group = USER_ID
     found = k8s.V1PodSpec(
         containers=[container],

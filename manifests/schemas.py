@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 from firsttoken.errors import ConfigError, NotJudgedError, UsageError
-from firsttoken.manifests.documents import Item
+from firsttoken.manifests.documents import Item, PlainLoader
 
 __all__ = ["Schemas", "check_releases", "native_problems"]
 
@@ -61,7 +61,7 @@ def _definitions(file: Path) -> Iterator[tuple[tuple[str, str], Schema]]:
         documents = (
             [json.loads(data)]  # many times faster than as YAML
             if ".json" in file.suffixes
-            else list(yaml.load_all(data, Loader=_PlainLoader))
+            else list(yaml.load_all(data, Loader=PlainLoader))
         )
     except (OSError, ValueError, yaml.YAMLError) as exc:
         raise ConfigError(file, [f"cannot be read: {exc}".splitlines()[0]]) from None
@@ -76,16 +76,6 @@ def _definitions(file: Path) -> Iterator[tuple[tuple[str, str], Schema]]:
         elif "properties" in document and file.name.count("_") >= 2:
             kind, group, version = file.name.partition(".json")[0].split("_", 2)
             yield (f"{group}/{version}", kind), _strict(document, root=True)
-
-
-class _PlainLoader(yaml.SafeLoader):
-    """Leaves times and a lone = as text, as Kubernetes does."""
-
-
-_PlainLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in found if not tag.endswith((":timestamp", ":value"))]
-    for first, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 _EVERYWHERE: Schema = {

@@ -7,6 +7,7 @@ from kubernetes import client as k8s
 
 from firsttoken.config import format_duration
 from firsttoken.manifests.metadata import COLLECTOR, metadata
+from firsttoken.manifests.security import restricted
 from firsttoken.manifests.spec import RAY_METRICS_PORT, DeploymentSpec
 
 __all__ = ["collector_config", "config_digest", "config_map", "config_volume", "sidecar"]
@@ -100,11 +101,7 @@ def sidecar(spec: DeploymentSpec, port_name: str) -> k8s.V1Container:
         liveness_probe=k8s.V1Probe(
             http_get=alive, period_seconds=10, timeout_seconds=5, failure_threshold=3
         ),
-        security_context=k8s.V1SecurityContext(
-            allow_privilege_escalation=False,
-            read_only_root_filesystem=True,
-            capabilities=k8s.V1Capabilities(drop=["ALL"]),
-        ),
+        security_context=restricted(),
         volume_mounts=[
             k8s.V1VolumeMount(name="collector-config", mount_path=CONFIG_DIR, read_only=True)
         ],
