@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import ssl
 from array import array
+from collections.abc import Sequence
 from time import perf_counter
 from typing import cast
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from firsttoken.loadgen.wire import Framer, Head, WireError, parse_head
 
 __all__ = ["Client", "Exchange", "reason"]
 
+Headers = Sequence[tuple[str, str]]
 FETCH_TIMEOUT_S = 10.0
 _HEAD_MAX = 65536
 
@@ -24,7 +26,7 @@ _HEAD_MAX = 65536
 class Exchange:
     """One request and what has come back so far; times are ``perf_counter`` seconds."""
 
-    __slots__ = ("done", "ended", "error", "head", "parts", "sent", "times", "touched")
+    __slots__ = ("done", "ended", "error", "first_byte", "head", "parts", "sent", "times")
 
     def __init__(self) -> None:
         self.sent: float | None = None
@@ -33,7 +35,7 @@ class Exchange:
         self.parts: list[bytes] = []
         self.ended: float | None = None
         self.error: str | None = None
-        self.touched = False  # whether any byte came back
+        self.first_byte: float | None = None
         self.done = asyncio.Event()
 
     @property
@@ -88,7 +90,8 @@ class _Connection(asyncio.Protocol):
         if exchange is None:  # nothing was asked
             self.close()
             return
-        exchange.touched = True
+        if exchange.first_byte is None:
+            exchange.first_byte = now
         try:
             if self._framer is None:
                 data = self._take_head(data, exchange)
@@ -175,9 +178,11 @@ class Client:
         self._idle: list[_Connection] = []
         self._all: set[_Connection] = set()
 
-    def request(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """The bytes of a request with a JSON body."""
+    def request(self, method: str, path: str, body: bytes = b"", headers: Headers = ()) -> bytes:
+        """The bytes of a request with a JSON body; ``headers`` are this request's own."""
         line = f"{method} {self._base}{path} HTTP/1.1\r\n".encode()
+        for name, value in headers:
+            line += f"{name}: {value}\r\n".encode("latin-1", errors="replace")
         if not body:
             return line + self._headers + b"\r\n"
         kind = b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -213,7 +218,7 @@ class Client:
         """Wait for the end of an answer; a cancelled wait closes the connection."""
         try:
             await exchange.done.wait()
-            stale = exchange.error is not None and not exchange.touched
+            stale = exchange.error is not None and exchange.first_byte is None
             if connection is not None and connection.used and stale:
                 exchange.error = exchange.sent = exchange.ended = None
                 exchange.done.clear()

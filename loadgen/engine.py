@@ -3,19 +3,22 @@
 import asyncio
 import contextlib
 import gc
+import itertools
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from time import perf_counter
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from firsttoken.loadgen.client import Client, Exchange
 from firsttoken.loadgen.gauges import Gauges
+from firsttoken.loadgen.identity import identify
+from firsttoken.loadgen.plan import Planned
 from firsttoken.loadgen.prompts import Prompts
 from firsttoken.loadgen.reading import Finished, Reading
 from firsttoken.loadgen.records import INTERRUPTED, Generator, Phase, Record
-from firsttoken.loadgen.schedule import arrivals, lengths
 from firsttoken.loadgen.settings import Closed, LoadFile
+from firsttoken.loadgen.workload import plan
 
 __all__ = ["Engine", "Snapshot"]
 
@@ -25,10 +28,18 @@ FAILURE_PAUSE_S = 0.1
 _AHEAD_OPEN = 16
 
 
+class Prepared(NamedTuple):
+    """A planned request as it will be sent."""
+
+    planned: Planned
+    trace_id: str
+    request: bytes
+
+
 class Snapshot(NamedTuple):
     """The state of a run, for people who watch it; ``ttft_p50`` is over the last requests."""
 
-    phase: Literal["warmup", "measure", "drain"]
+    phase: Phase
     elapsed: float
     total: float
     issued: int
@@ -48,8 +59,10 @@ class Engine:
         client: Client,
         prompts: Prompts,
         on_record: Callable[[Record], None],
+        nonce: str = "",
     ) -> None:
         self._load, self._client, self._prompts = load, client, prompts
+        self._nonce = nonce
         self._start_measure, self._end = load.warmup, load.warmup + load.duration
         self._path = "/v1/chat/completions" if load.api == "chat" else "/v1/completions"
         self._zero = 0.0
@@ -60,7 +73,7 @@ class Engine:
         self._bodies = self._requests()
         # Bodies are written ahead of their time, never between being due and being sent.
         ahead = load.arrivals.concurrency if isinstance(load.arrivals, Closed) else _AHEAD_OPEN
-        self._ready = deque(next(self._bodies) for _ in range(ahead))
+        self._ready = deque(itertools.islice(self._bodies, ahead))
         self.stopped_at: float | None = None
 
     def now(self) -> float:
@@ -116,9 +129,13 @@ class Engine:
             return "warmup"
         return "measure" if at < self._end else "drain"
 
-    def _requests(self) -> Iterator[bytes]:
-        for size in lengths(self._load):
-            yield self._client.request("POST", self._path, self._prompts.body(size))
+    def _requests(self) -> Iterator[Prepared]:
+        for (planned,) in plan(self._load):
+            who = identify(self._nonce, planned.index)
+            headers = (*who.headers, *planned.headers)
+            body = self._prompts.body(planned)
+            request = self._client.request("POST", self._path, body, headers)
+            yield Prepared(planned, who.trace_id, request)
 
     async def _issue_all(self) -> None:
         if isinstance(self._load.arrivals, Closed):
@@ -130,7 +147,8 @@ class Engine:
 
     async def _open_loop(self) -> None:
         slots = asyncio.Semaphore(self._load.max_in_flight)
-        for intended in arrivals(self._load):
+        while self._ready:
+            intended = self._ready[0].planned.intended or 0.0
             await self._until(intended)
             self._gauges.took_up(intended, self.now())
             if slots.locked():
@@ -157,25 +175,28 @@ class Engine:
 
     def _start(self, intended: float, exchange: Exchange) -> asyncio.Task[None]:
         request = self._ready.popleft() if self._ready else next(self._bodies)
-        task = asyncio.create_task(self._one(self._issued, intended, request, exchange))
+        task = asyncio.create_task(self._one(intended, request, exchange))
         self._issued += 1
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _one(self, index: int, intended: float, request: bytes, exchange: Exchange) -> None:
+    async def _one(self, intended: float, prepared: Prepared, exchange: Exchange) -> None:
+        request = prepared.request
         try:
             async with asyncio.timeout(self._load.timeout):
                 connection = await self._client.start(request, exchange)
                 # Streams of one batch end together: first all of their users ask again.
                 await asyncio.sleep(0)
-                self._ready.append(next(self._bodies))
+                self._ready.extend(itertools.islice(self._bodies, 1))
                 await self._client.finish(connection, request, exchange)
         except TimeoutError:
             exchange.fail("timeout")
         except asyncio.CancelledError:
             exchange.fail(INTERRUPTED)
-        self._reading.put(Finished(index, intended, self._phase(intended), exchange))
+        phase = self._phase(intended)
+        finished = Finished(prepared.planned, prepared.trace_id, intended, phase, exchange)
+        self._reading.put(finished)
 
     async def _until(self, due: float) -> None:
         # uvloop's timers count whole milliseconds and may fire early: the last one is polled.

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from firsttoken.errors import ConfigError, NotJudgedError
 from firsttoken.loadgen.client import Client
-from firsttoken.loadgen.schedule import Lengths
+from firsttoken.loadgen.plan import Planned, Synthetic
 from firsttoken.loadgen.settings import LoadFile
 
 __all__ = ["CANDIDATES", "Prompts", "Vocabulary", "learn", "single_token_words"]
@@ -81,19 +81,23 @@ class Prompts:
             "ignore_eos": True,
         }
 
-    def body(self, lengths: Lengths) -> bytes:
-        """The body of a request for so many tokens in and out."""
-        count = max(1, lengths.prompt - self._vocabulary.overhead)
+    def body(self, planned: Planned) -> bytes:
+        """The body of a planned request."""
+        prompt = planned.prompt
+        assert isinstance(prompt, Synthetic)  # noqa: S101
+        count = max(1, prompt.tokens - self._vocabulary.overhead)
         words = (self._shared + self._draw(count - len(self._shared)))[:count]
         data = dict(self._fixed)
+        if planned.model is not None:
+            data["model"] = planned.model
         if self._load.api == "chat":
             data["messages"] = [{"role": "user", "content": self._text(words)}]
         elif self._vocabulary.ids is not None:
             data["prompt"] = [self._vocabulary.ids[word] for word in words]
         else:
             data["prompt"] = self._text(words)
-        data["max_tokens"] = data["min_tokens"] = lengths.output
-        data.update(self._load.extra_body)
+        data["max_tokens"] = data["min_tokens"] = planned.output_tokens
+        data.update({**self._load.extra_body, **planned.extra_body})
         # null takes a key out, for servers that refuse what they do not know.
         data = {key: value for key, value in data.items() if value is not None}
         return json.dumps(data, separators=(",", ":")).encode()

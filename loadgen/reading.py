@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 from firsttoken.loadgen.answer import Answer, Reader
 from firsttoken.loadgen.client import Exchange
-from firsttoken.loadgen.records import Phase, Record
+from firsttoken.loadgen.plan import Planned
+from firsttoken.loadgen.records import INTERRUPTED, ErrorClass, Phase, Record
 from firsttoken.loadgen.summary import percentile
 
 __all__ = ["Finished", "Reading"]
@@ -23,7 +24,8 @@ _RECENT = 256
 class Finished(NamedTuple):
     """An exchange that has ended, with what it was for."""
 
-    number: int
+    planned: Planned
+    trace_id: str
     intended: float
     phase: Phase
     exchange: Exchange
@@ -80,10 +82,11 @@ class Reading:
         return reader.finish()
 
     def _record(self, finished: Finished, answer: Answer) -> Record:
-        exchange = finished.exchange
+        exchange, planned = finished.exchange, finished.planned
+        error = exchange.error or answer.error
         first, last = (answer.times[0], answer.times[-1]) if answer.times else (None, None)
         return Record(
-            index=finished.number,
+            index=planned.index,
             intended=finished.intended,
             sent=self._since(exchange.sent),
             first=self._since(first),
@@ -94,11 +97,43 @@ class Reading:
             output_tokens=answer.output_tokens,
             output_source=answer.output_source,
             status=exchange.head.status if exchange.head else None,
-            error=exchange.error or answer.error,
+            error=error,
             finish_reason=answer.finish_reason,
             gaps=answer.gaps,
             phase=finished.phase,
+            error_class=None if error is None else error_class(error),
+            first_byte=self._since(exchange.first_byte),
+            bytes=sum(map(len, exchange.parts)),
+            prompt_target=planned.prompt.tokens,
+            output_target=planned.output_tokens,
+            workload=planned.workload,
+            model=planned.model,
+            session=planned.session,
+            turn=planned.turn,
+            trace_id=finished.trace_id,
         )
 
     def _since(self, at: float | None) -> float | None:
         return None if at is None else at - self.zero
+
+
+_CLASSES: tuple[tuple[str, ErrorClass], ...] = (
+    ("connection refused", "refused"),
+    ("connection lost", "reset"),
+    ("certificate not trusted", "tls"),
+    ("TLS handshake", "tls"),
+    ("connect timeout", "timeout"),
+    ("timeout", "timeout"),
+    ("http ", "http"),
+    ("bad answer", "protocol"),
+    ("not an event stream", "protocol"),
+    ("error in stream", "stream"),
+    ("stream ended", "cut_short"),
+    ("no tokens", "empty"),
+    (INTERRUPTED, "interrupted"),
+)
+
+
+def error_class(error: str) -> ErrorClass:
+    """The class of an error, by how it begins."""
+    return next((found for begin, found in _CLASSES if error.startswith(begin)), "unreachable")

@@ -7,25 +7,60 @@ request, written as it ends.
 
 import contextlib
 import dataclasses
+import itertools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, TextIO
 
 from firsttoken.errors import ConfigError
 
-__all__ = ["INTERRUPTED", "VERSION", "Generator", "Phase", "Record", "Run", "Writer", "read"]
+__all__ = [
+    "INTERRUPTED",
+    "VERSION",
+    "ErrorClass",
+    "Generator",
+    "Phase",
+    "Record",
+    "Run",
+    "Writer",
+    "read",
+]
 
-VERSION = "firsttoken.records/v1"
+VERSION = "firsttoken.records/v2"
+READABLE = (VERSION, "firsttoken.records/v1")
 INTERRUPTED = "interrupted"
 """The error of a request that the generator itself broke off because the run was stopped."""
 
-Phase = Literal["warmup", "measure", "drain"]
+Phase = Literal["warmup", "measure", "cooldown", "drain"]
+
+ErrorClass = Literal[
+    "refused",
+    "dns",
+    "unreachable",
+    "tls",
+    "timeout",
+    "reset",
+    "http",
+    "protocol",
+    "stream",
+    "cut_short",
+    "empty",
+    "wrong_token_count",
+    "interrupted",
+]
+"""What kind of failure an ``error`` is; few enough to count by."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Record:
-    """One request: when it was due, what came back and when, and how it ended."""
+    """One request: when it was due, what came back and when, and how it ended.
+
+    ``first_byte`` is the first of the response, its head; ``first`` and ``last`` are content.
+    ``prompt_target`` and ``output_target`` are the tokens that were asked for, ``bytes`` what came
+    of the body.  ``trace_id`` is what its request carried as ``X-Request-Id``.
+    """
 
     index: int
     intended: float
@@ -42,6 +77,16 @@ class Record:
     finish_reason: str | None
     gaps: tuple[float, ...]
     phase: Phase
+    error_class: ErrorClass | None = None
+    first_byte: float | None = None
+    bytes: int = 0
+    prompt_target: int | None = None
+    output_target: int | None = None
+    workload: str = "synthetic"
+    model: str | None = None
+    session: str | None = None
+    turn: int = 0
+    trace_id: str | None = None
 
     @property
     def ok(self) -> bool:
@@ -206,8 +251,14 @@ def _line(record: Record) -> str:
     for name in _PLAIN:
         value = getattr(record, name)
         data[name] = round(value, 6) if isinstance(value, float) else value
-    gaps = ",".join(["%.6f" % gap for gap in record.gaps])  # noqa: UP031
+    gaps = ",".join([str(gap) for gap in _microseconds(record.gaps)])
     return f'{json.dumps(data, separators=(",", ":"))[:-1]},"gaps":[{gaps}]}}'
+
+
+def _microseconds(gaps: Sequence[float]) -> list[int]:
+    """Gaps as whole microseconds whose sum does not drift: each end is rounded, not each gap."""
+    ends = [round(end * 1e6) for end in itertools.accumulate(gaps, initial=0.0)]
+    return [after - before for before, after in itertools.pairwise(ends)]
 
 
 def read(path: Path) -> Run:
@@ -225,7 +276,7 @@ def read(path: Path) -> Run:
     if not known or known[0].get("kind") != "run":
         raise ConfigError(path, ["line 1: not a records file: expected the line of the run"])
     head, rest = known[0], known[1:]
-    if head.get("version") != VERSION:
+    if head.get("version") not in READABLE:
         raise ConfigError(path, [f"line 1: version {head.get('version')!r}, expected {VERSION!r}"])
     ended = bool(rest) and rest[-1].get("kind") == "end"
     tail = rest.pop() if ended else {}
@@ -248,10 +299,12 @@ def _row(path: Path, number: int, line: str, final: bool) -> dict[str, Any] | No
 
 
 def _run(head: dict[str, Any], rows: list[dict[str, Any]], tail: dict[str, Any]) -> Run:
+    # The first version had gaps in seconds.
+    unit = 1e-6 if head["version"] == VERSION else 1.0
     records = tuple(
         Record(
-            **{name: row[name] for name in _PLAIN},
-            gaps=tuple(row["gaps"]),
+            **{name: row[name] for name in _PLAIN if name in row},
+            gaps=tuple([round(gap * unit, 6) for gap in row["gaps"]]),
         )
         for row in rows
     )

@@ -72,7 +72,9 @@ async def run_load(
                 writer.add(record)
 
         nonce = secrets.token_hex(8)
-        engine = Engine(load, client, Prompts(load, served.model, vocabulary, nonce), on_record)
+        engine = Engine(
+            load, client, Prompts(load, served.model, vocabulary, nonce), on_record, nonce
+        )
         settings = {**load.public(), "prompt_source": vocabulary.source}
         digest = schedule_hash(load)
         run = Run(

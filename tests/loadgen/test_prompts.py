@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from firsttoken.errors import ConfigError
 from firsttoken.loadgen.client import Client
+from firsttoken.loadgen.plan import Planned, Synthetic
 from firsttoken.loadgen.prompts import (
     CANDIDATES,
     LEAD,
@@ -19,7 +20,6 @@ from firsttoken.loadgen.prompts import (
     learn,
     single_token_words,
 )
-from firsttoken.loadgen.schedule import Lengths
 from firsttoken.loadgen.settings import LoadFile
 
 TEMPLATE = 11
@@ -58,7 +58,7 @@ async def never(stream: Any, body: dict[str, Any]) -> None:
 
 def bodies(load: LoadFile, known: Vocabulary, sizes: Sequence[int]) -> list[dict[str, Any]]:
     prompts = Prompts(load, "tiny", known, "nonce")
-    return [json.loads(prompts.body(Lengths(size, 5))) for size in sizes]
+    return [json.loads(prompts.body(Planned(Synthetic(size), 5))) for size in sizes]
 
 
 def test_chat_prompts_are_exact_where_the_server_tokenizes(serve: Callable[..., Any]) -> None:
@@ -157,7 +157,7 @@ def test_prompts_differ_from_their_first_words_on() -> None:
 def test_another_run_of_the_same_seed_has_other_texts_of_the_same_lengths() -> None:
     load = LoadFile(api="completions")
     one, other = (
-        json.loads(Prompts(load, "m", KNOWN, nonce).body(Lengths(64, 5)))["prompt"]
+        json.loads(Prompts(load, "m", KNOWN, nonce).body(Planned(Synthetic(64), 5)))["prompt"]
         for nonce in ("a", "b")
     )
     assert one != other

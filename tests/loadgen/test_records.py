@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firsttoken.errors import ConfigError
-from firsttoken.loadgen.records import INTERRUPTED, Generator, Record, Run, Writer, read
+from firsttoken.loadgen.records import INTERRUPTED, VERSION, Generator, Record, Run, Writer, read
 
 times = st.one_of(st.none(), st.floats(0, 1e6).map(lambda value: round(value, 6)))
 
@@ -32,7 +32,9 @@ times = st.one_of(st.none(), st.floats(0, 1e6).map(lambda value: round(value, 6)
             status=st.one_of(st.none(), st.integers(100, 599)),
             error=st.one_of(st.none(), st.text()),
             finish_reason=st.one_of(st.none(), st.text()),
-            gaps=st.lists(st.floats(0, 100).map(lambda value: round(value, 6))).map(tuple),
+            gaps=st.lists(st.integers(0, 10**8).map(lambda value: round(value * 1e-6, 6))).map(
+                tuple
+            ),
             phase=st.sampled_from(["warmup", "measure", "drain"]),
         ),
         max_size=5,
@@ -44,7 +46,7 @@ def test_a_run_reads_back_as_it_was_written(
     file = tmp_path_factory.mktemp("records") / "run.jsonl"
     load = {"arrivals": {"kind": "closed", "concurrency": 2}}
     own = Generator(0.5, 0.001, 0.002, 0.003, 0.004, 5)
-    fields = ("firsttoken.records/v1", "http://x", "m", "vllm 1", 12.5, (1.0, 2.0), load, "ab")
+    fields = (VERSION, "http://x", "m", "vllm 1", 12.5, (1.0, 2.0), load, "ab")
     run = Run(*fields, False, None, own, tuple(records))
     write(file, run)
     assert read(file) == run
@@ -151,3 +153,18 @@ def test_a_line_is_json_with_every_field(
     kinds = [json.loads(line) for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     assert set(kinds[1]) == set(Record.__slots__)
     assert [kind.get("kind") for kind in kinds] == ["run", None, "end"]
+
+
+def test_records_of_the_first_version_are_still_read(
+    tmp_path: Path, make_run: Callable[..., Run], make_record: Callable[..., Record]
+) -> None:
+    file = tmp_path / "run.jsonl"
+    write(file, make_run(make_record(gaps=(0.25, 0.125))))
+    head, record, end = (json.loads(line) for line in file.read_text().splitlines())
+    assert record["gaps"] == [250000, 125000]
+    added = ("error_class", "first_byte", "bytes", "prompt_target", "output_target", "workload")
+    for name in (*added, "model", "session", "turn", "trace_id"):
+        del record[name]
+    head["version"], record["gaps"] = "firsttoken.records/v1", [0.25, 0.125]
+    file.write_text("".join(json.dumps(line) + "\n" for line in (head, record, end)))
+    assert read(file).records == (make_record(gaps=(0.25, 0.125)),)
