@@ -9,6 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "firsttoken"
 PARTS = ("collector", "dashboards", "exporters", "loadgen", "manifests", "rules")
+INNER = ("logs", "otlp", "simulate", "traces", "validate")
 MOST_LINES = 400
 
 # Several modules that stand for one thing: the catalogue of metrics and what it is written in.
@@ -46,6 +47,10 @@ MAY_IMPORT = {
     # An independent witness: it knows no metrics, and so does the engine it is tried on.
     "loadgen": {"errors", "config"},
     "simulate": {"errors", "config"},
+    # A protocol, and what two kinds of signals say; the records of a load are plain values.
+    "otlp": {"errors", "config"},
+    "traces": {"catalogue", "otlp", "loadgen.records", *GROUND},
+    "logs": {"catalogue", "otlp", *GROUND},
     # Of the collector its settings; what an autoscaler asks is built from the catalogue too.
     "manifests": {"catalogue", "promql", "collector.settings", "dashboards", "rules", *GROUND},
     "validate": {
@@ -60,7 +65,8 @@ MAY_IMPORT = {
 def modules() -> dict[str, Path]:
     """Every module, by its name below ``firsttoken``, at its real place."""
     found = {}
-    for folder in (PACKAGE, PACKAGE / "simulate", PACKAGE / "validate", *map(ROOT.joinpath, PARTS)):
+    folders = (PACKAGE, *(PACKAGE / inner for inner in INNER), *map(ROOT.joinpath, PARTS))
+    for folder in folders:
         prefix = "" if folder == PACKAGE else f"{folder.name}."
         for file in folder.glob("*.py"):
             name = prefix + ("" if file.stem == "__init__" else file.stem)

@@ -23,6 +23,7 @@ FOLDERS = {
     for name, folder in SETUPTOOLS["package-dir"].items()
     if name != "firsttoken"
 }
+INNER = ("logs", "otlp", "simulate", "traces", "validate")
 NOT_BUILT = (".*", "build", "dist", "out", "tests", "docs", "*.egg-info", "__pycache__")
 
 # Part -> the extras whose installation is enough to run it.
@@ -33,7 +34,10 @@ ENOUGH = {
     "loadgen": {"loadgen"},
     "manifests": {"kubernetes", "dashboards", "rules"},
     "rules": {"rules"},
+    "logs": {"otlp"},
+    "otlp": {"otlp"},
     "simulate": {"simulate"},
+    "traces": {"otlp"},
     "validate": {"validate"},
 }
 # Import name -> distribution, where what another one brings is used knowingly.
@@ -41,6 +45,7 @@ BROUGHT_ALONG = {
     "attr": "grafanalib",  # whose own classes are made with it
     "urllib3": "kubernetes",  # whose connections fail with its errors
     "uvloop": "aiohttp",  # used where it is there
+    "google": "opentelemetry-proto",  # protobuf, which its messages are made of
     "markupsafe": "jinja2",  # whose safe strings they are
     "yarl": "aiohttp",  # whose URLs they are
 }
@@ -98,7 +103,7 @@ def test_folders_are_flat() -> None:
     """A folder below a part would be shipped by nobody."""
     stray = [
         file
-        for part in (*FOLDERS.values(), "src/firsttoken/simulate", "src/firsttoken/validate")
+        for part in (*FOLDERS.values(), *(f"src/firsttoken/{name}" for name in INNER))
         for file in (ROOT / part).glob("*/**/*.py")
         if "node_modules" not in file.parts
     ]
@@ -145,7 +150,7 @@ def test_the_installed_command_and_module_say_their_version() -> None:
         assert (done.returncode, done.stdout.split()[-1]) == (0, PROJECT["project"]["version"])
 
 
-@pytest.mark.parametrize("part", [*FOLDERS, "simulate", "validate"])
+@pytest.mark.parametrize("part", [*FOLDERS, *INNER])
 def test_parts_import_as_one_package_and_never_by_their_folders_name(part: str) -> None:
     """``firsttoken.rules`` is there; ``rules`` is not, wherever Python is started."""
     importlib.import_module(f"firsttoken.{part}")

@@ -1,0 +1,1 @@
+"""From a slow percentile to the request that caused it: spans of client and server, joined."""
