@@ -4,21 +4,25 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import aiohttp
 
 from firsttoken.collector.form import Form
+from firsttoken.collector.gathered import Gathered
 from firsttoken.collector.health import health_offers, health_reading
-from firsttoken.collector.merge import Collision, Part, merge, shared_names
-from firsttoken.collector.page import Shape
+from firsttoken.collector.merge import Collision, Merged, Part, merge, shared_names
+from firsttoken.collector.page import Reading, Shape
 from firsttoken.collector.plan import Plan, plan
 from firsttoken.collector.settings import Settings
 from firsttoken.collector.source import Result, Source
 
 __all__ = ["Answer", "Collector"]
 
-_PLANS = 8
-"""Plans that are kept: forms times sets of sources that are up."""
+K = TypeVar("K")
+V = TypeVar("V")
+_KEPT = 8
+"""What is kept of what was worked out: forms times sets of sources that are up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,8 @@ class Collector:
         self.sources = tuple(Source(s, settings) for s in settings.sources)
         self.collisions: tuple[Collision, ...] = ()
         self._offered: dict[str, frozenset[str]] = {s.name: frozenset() for s in self.sources}
-        self._plans: dict[tuple[Form, tuple[Shape | None, ...], frozenset[str]], Plan] = {}
+        self._merges: dict[tuple[tuple[Shape | None, ...], frozenset[str]], Merged] = {}
+        self._plans: dict[tuple[Form, Merged], Plan] = {}
         self._health_shape, self._health_offers = health_offers([s.name for s in self.sources])
         self._running: dict[str, asyncio.Task[Result]] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -70,6 +75,11 @@ class Collector:
 
         ``patience`` is how many seconds the caller waits; a source that takes longer is left out.
         """
+        gathered = await self.gather(patience)
+        return Answer(self.page(form, gathered), gathered.results)
+
+    async def gather(self, patience: float | None = None) -> Gathered:
+        """What every source says now, merged; ``patience`` as for ``answer``."""
         limit = self.settings.timeout if patience is None else patience
         started = time.monotonic()
         tasks = [self._scrape(source, limit) for source in self.sources]
@@ -79,7 +89,14 @@ class Collector:
             task.result() if task.done() else source.late(waited)
             for task, source in zip(tasks, self.sources, strict=True)
         )
-        return Answer(self._page(form, results), results)
+        return self._merged(results)
+
+    def page(self, form: Form, gathered: Gathered) -> bytes:
+        """The page in a form.  What is worked out for it is kept for the next one like it."""
+        key = (form, gathered.merged)
+        found = self._plans.pop(key, None) or plan(gathered.merged, form)
+        _keep(self._plans, key, found)
+        return found.write(gathered.readings)
 
     def _scrape(self, source: Source, limit: float) -> asyncio.Task[Result]:
         """The scrape of a source that runs already, or a new one."""
@@ -91,40 +108,42 @@ class Collector:
             self._running[source.name] = running
         return running
 
-    def _page(self, form: Form, results: Sequence[Result]) -> bytes:
-        readings = [health_reading(self._health_shape, results)]
-        shapes: list[Shape | None] = []
-        parts = [Part("", 0, self._health_offers)]
-        offset = self._health_shape.size
-        for source, result in zip(self.sources, results, strict=True):
-            reading = result.reading
-            shapes.append(reading.shape if reading else None)
-            if reading is None:
-                continue
+    def _merged(self, results: tuple[Result, ...]) -> Gathered:
+        own = health_reading(self._health_shape, results)
+        up = [(s, r.reading) for s, r in zip(self.sources, results, strict=True) if r.reading]
+        for source, reading in up:
             offers = source.contribution(reading.shape).offers
             self._offered[source.name] = frozenset(offer.name for offer in offers)
-            labels = tuple(source.settings.labels.items())
-            parts.append(Part(source.name, offset, offers, labels))
-            readings.append(reading)
-            offset += reading.shape.size
-        return self._plan(form, tuple(shapes), parts).write(readings)
-
-    def _plan(self, form: Form, shapes: tuple[Shape | None, ...], parts: list[Part]) -> Plan:
         shared = shared_names(self._offered)
-        key = (form, shapes, shared)
-        found = self._plans.pop(key, None)
-        if found is None:
-            merged = merge(parts, shared)
+        shapes = tuple(result.reading.shape if result.reading else None for result in results)
+        merged = self._merges.pop((shapes, shared), None)
+        if merged is None:
+            merged = merge(self._parts(up), shared)
             self.collisions = merged.collisions
-            found = plan(merged, form)
-        self._plans[key] = found  # the newest last, so that the first is the one to forget
-        while len(self._plans) > _PLANS:
-            self._plans.pop(next(iter(self._plans)))
-        return found
+        _keep(self._merges, (shapes, shared), merged)
+        origins = ("", *(source.name for source, _ in up))
+        return Gathered(merged, (own, *(reading for _, reading in up)), origins, results)
+
+    def _parts(self, up: Sequence[tuple[Source, Reading]]) -> list[Part]:
+        parts = [Part("", 0, self._health_offers)]
+        offset = self._health_shape.size
+        for source, reading in up:
+            labels = tuple(source.settings.labels.items())
+            offers = source.contribution(reading.shape).offers
+            parts.append(Part(source.name, offset, offers, labels))
+            offset += reading.shape.size
+        return parts
 
     def state(self) -> list[Mapping[str, object]]:
         """What is known of each source, for people and programs that ask why."""
         return [_state(source) for source in self.sources]
+
+
+def _keep(kept: dict[K, V], key: K, value: V) -> None:
+    """Keep the value as the newest, and forget the oldest ones."""
+    kept[key] = value
+    while len(kept) > _KEPT:
+        kept.pop(next(iter(kept)))
 
 
 def _state(source: Source) -> dict[str, object]:

@@ -26,6 +26,7 @@ def health_offers(sources: Sequence[str]) -> tuple[Shape, tuple[Offer, ...]]:
                 Member(Role.VALUE, ((SOURCE.name, name),), (row * len(sources) + place,))
                 for place, name in enumerate(sources)
             ),
+            metric,
         )
         for row, metric in enumerate(_METRICS)
     )

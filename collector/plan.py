@@ -3,7 +3,6 @@
 Writing a page is then to put each number into its place.
 """
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -13,10 +12,10 @@ from firsttoken.collector.blocks import blocks
 from firsttoken.collector.checks import Check, checks
 from firsttoken.collector.form import Form
 from firsttoken.collector.merge import Merged
-from firsttoken.collector.numbers import milliseconds, scaled, seconds
+from firsttoken.collector.numbers import milliseconds, seconds
 from firsttoken.collector.page import Reading
 from firsttoken.collector.translate import Member
-from firsttoken.exporters.translation import combine
+from firsttoken.collector.values import is_copied, number_text
 
 __all__ = ["Plan", "plan"]
 
@@ -53,7 +52,7 @@ class Plan:
         parts = list(self.template)
         parts[1::2] = self.pick(values)
         for special in self.specials:
-            text = _special(special.member, values, numbers)
+            text = number_text(special.member, values, numbers)
             if text is None:
                 _leave_out(parts, special.slot)
             else:
@@ -93,7 +92,7 @@ def plan(merged: Merged, form: Form) -> Plan:
             template += (left + beginning, b"")
             chosen.append(member.places[0])
             slots.setdefault(member.places[0], slot)
-            if _is_special(member):
+            if not is_copied(member):
                 specials.append(_Special(slot, member))
             header, line_end = b"", b"\n"
         if form.openmetrics:
@@ -107,35 +106,6 @@ def _picker(chosen: list[int]) -> Callable[[Sequence[bytes]], Sequence[bytes]]:
         pick: Any = itemgetter(*chosen)
         return pick  # type: ignore[no-any-return]
     return lambda values: [values[place] for place in chosen]
-
-
-def _is_special(member: Member) -> bool:
-    sentinels = member.translation is not None and member.translation.has_sentinels
-    return member.scale is not None or len(member.places) > 1 or sentinels
-
-
-def _special(member: Member, values: Sequence[bytes], numbers: Sequence[float]) -> bytes | None:
-    """The number's text of a line that is not copied, or None if there is nothing to say."""
-    translation = member.translation
-    places = member.places
-    if translation is not None and translation.has_sentinels:
-        places = tuple(place for place in places if not translation.drops(numbers[place]))
-    if not places:
-        return None
-    text = values[places[0]]
-    if len(places) > 1 and translation is not None:
-        one = combine(translation.merge, [numbers[place] for place in places])
-        if one is None:
-            return None
-        same = (values[place] for place in places if numbers[place] == one)
-        text = next(same, _text(one))
-    return text if member.scale is None else scaled(text, member.scale)
-
-
-def _text(number: float) -> bytes:
-    if math.isfinite(number):
-        return repr(number).encode()
-    return b"NaN" if math.isnan(number) else b"+Inf" if number > 0 else b"-Inf"
 
 
 def _leave_out(parts: list[bytes], slot: int) -> None:

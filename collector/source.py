@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from firsttoken.collector.fetch import Body, FetchError, fetch
+from firsttoken.collector.lifetime import Lifetime
 from firsttoken.collector.page import MalformedError, Reading, Shape
 from firsttoken.collector.reader import Reader
 from firsttoken.collector.settings import Settings, SourceSettings
@@ -29,6 +30,8 @@ class Result:
     size: int = 0
     reason: str = ""
     detail: str = ""
+    since: float | None = None
+    """Unix time from which the source's counters count, as far as is known."""
 
     @property
     def up(self) -> bool:
@@ -54,6 +57,7 @@ class Source:
         self._translator = self._translating(self._fixed)
         self._contributions: dict[Shape, Contribution] = {}
         self.last: Result | None = None
+        self.lifetime = Lifetime()
 
     @property
     def profile(self) -> Profile | None:
@@ -72,7 +76,10 @@ class Source:
         except FetchError as exc:
             result = self._failed(started, size, exc.reason, str(exc))
         else:
-            result = Result(self.name, reading, self._clock() - started, size)
+            self.lifetime.note(reading)
+            since = self.lifetime.since
+            took = self._clock() - started
+            result = Result(self.name, reading, took, size, since=since)
         self.note(result)
         return result
 

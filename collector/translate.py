@@ -38,6 +38,8 @@ class Offer:
     help: str | None
     unit: str
     members: tuple[Member, ...]
+    metric: Metric | None = None
+    """The catalogue's entry that the family is an instance of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,8 @@ def _renamed(family: Family, translation: Translation) -> Offer:
         )
         for (role, labels), places in found.items()
     )
-    return Offer(metric.prometheus, metric.dotted, kind, metric.help, _unit(metric), members)
+    unit = _unit(metric)
+    return Offer(metric.prometheus, metric.dotted, kind, metric.help, unit, members, metric)
 
 
 def _fits(role: Role, kind: Kind) -> bool:

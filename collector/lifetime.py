@@ -1,0 +1,65 @@
+"""Since when a source's counters count, and how often it has begun anew."""
+
+import time
+from collections.abc import Callable
+
+from firsttoken.collector.page import Family, Kind, Reading, Role, Series, Shape
+
+__all__ = ["Lifetime"]
+
+START = "process_start_time_seconds"
+_WATCHED = 64
+"""Counters that are looked at where the page does not say when its process started."""
+
+
+class Lifetime:
+    """What successive readings of one source tell about its process."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._shape: Shape | None = None
+        self._told: int | None = None
+        self._watched: tuple[tuple[int, Series], ...] = ()
+        self._last: dict[Series, float] = {}
+        self.since: float | None = None
+        """Unix seconds: the start that the page tells, else when it was first read since."""
+        self.restarts = 0
+
+    def note(self, reading: Reading) -> None:
+        """Take a reading into account."""
+        if reading.shape is not self._shape:
+            self._shape = reading.shape
+            self._told = _told(reading.shape)
+            self._watched = () if self._told is not None else _watched(reading.shape)
+        if self._told is not None:
+            self._begin(reading.numbers[self._told])
+            return
+        now = {series: reading.numbers[place] for place, series in self._watched}
+        before, self._last = self._last, now
+        if self.since is None or any(now[s] < before[s] for s in now.keys() & before.keys()):
+            self._begin(self._clock())
+
+    def _begin(self, since: float) -> None:
+        if self.since is not None and since != self.since:
+            self.restarts += 1
+        self.since = since
+
+
+def _told(shape: Shape) -> int | None:
+    for family in shape.families:
+        if family.name == START:
+            return family.samples[0][0]
+    return None
+
+
+def _watched(shape: Shape) -> tuple[tuple[int, Series], ...]:
+    found = [item for family in shape.families for item in _counts(family)]
+    return tuple(found[:_WATCHED])
+
+
+def _counts(family: Family) -> list[tuple[int, Series]]:
+    if family.kind is Kind.COUNTER:
+        return [(place, series) for place, role, series in family.samples if role is Role.VALUE]
+    if family.kind in (Kind.HISTOGRAM, Kind.SUMMARY):
+        return [(place, series) for place, role, series in family.samples if role is Role.COUNT]
+    return []
