@@ -143,6 +143,14 @@ def _burn_alert(context: Context, objective: AnyObjective, tier: Tier) -> AlertR
     )
 
 
+def _windows_of(tier: Tier) -> tuple[dict[str, str], ...]:
+    """The labels of a tier's limit in each of its windows."""
+    return tuple(
+        {recorded.BURN_LABEL: tier.burn, recorded.WINDOW_LABEL: format_duration(window)}
+        for window in (tier.long, tier.short)
+    )
+
+
 def _constants(context: Context) -> Group:
     rules: list[RecordingRule] = []
     for objective in context.slo.objectives:
@@ -159,6 +167,11 @@ def _constants(context: Context) -> Group:
         rules += [
             RecordingRule(name, f"vector({number(value)})", {**more, **labels})
             for name, value, more in values
+        ]
+        rules += [
+            RecordingRule(recorded.LIMIT, f"vector({number(tier.threshold)})", {**labels, **own})
+            for tier in tiers_of(context.slo, objective, context.options)
+            for own in _windows_of(tier)
         ]
     name = f"firsttoken-{context.slo.service}-constants.rules"
     return Group(name, tuple(rules), context.options.scrape)

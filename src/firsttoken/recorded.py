@@ -8,9 +8,11 @@ __all__ = [
     "BAD",
     "BUDGET",
     "BUDGET_LEFT",
+    "BURN_LABEL",
     "BURN_RATE",
     "EXHAUSTION",
     "INFO",
+    "LIMIT",
     "METRIC_LABEL",
     "OBJECTIVE",
     "OBJECTIVE_LABEL",
@@ -21,7 +23,9 @@ __all__ = [
     "SAMPLE_TOTAL",
     "SERVICE_LABEL",
     "THRESHOLD",
+    "TIERS",
     "TOTAL",
+    "WINDOW_LABEL",
     "bad",
     "total",
 ]
@@ -52,6 +56,12 @@ INFO = "slo:info"
 THRESHOLD = "slo:threshold:seconds"
 """The threshold of a latency objective; METRIC_LABEL has the catalogue name of its metric."""
 METRIC_LABEL = "metric"
+LIMIT = "slo:alert_limit:ratio"
+"""The share of bad events above which, in both windows of a tier, a burn alert fires."""
+BURN_LABEL = "burn"
+WINDOW_LABEL = "window"
+TIERS = ("page_fast", "page_slow", "ticket_fast", "ticket_slow")
+"""The tiers of burn alerts, the fastest first; what BURN_LABEL may say."""
 
 
 def bad(window: str) -> str:
