@@ -17,17 +17,17 @@ from firsttoken.config import load_yaml, validate_model
 from firsttoken.errors import CheckFailedError, UsageError
 from firsttoken.loadgen.engine import Snapshot
 from firsttoken.loadgen.judge import Objective, goodput, judge, parse_objective
-from firsttoken.loadgen.records import Run, read
+from firsttoken.loadgen.records import Run
 from firsttoken.loadgen.run import Stop, Watch, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.show import as_json, as_markdown, print_run
 from firsttoken.loadgen.summary import summarise
 
-__all__ = ["load"]
+__all__ = ["OBJECTIVE_HELP", "check_objectives", "load", "print_report"]
 
 INTERRUPTED_CODE = 130
 PRIORITY = -10
-_OBJECTIVE_HELP = "A promise to judge, such as ttft<500ms@95 or success@99.5; may be repeated."
+OBJECTIVE_HELP = "A promise to judge, such as ttft<500ms@95 or success@99.5; may be repeated."
 
 
 @click.group(
@@ -69,7 +69,7 @@ reached, 130 interrupted (what was recorded until then is kept).
 @click.option("--output-tokens", type=int, help="Tokens of each answer.")
 @click.option("--seed", type=int, help="Fixes arrivals and lengths.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the records there (JSONL).")
-@click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=_OBJECTIVE_HELP)
+@click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=OBJECTIVE_HELP)
 @click.option(
     "--progress",
     type=click.Choice(["live", "json", "none"]),
@@ -92,31 +92,11 @@ def run(
     _go_first()
     done = with_fast_loop(_run(settings, target, out, how))
     if how != "json" or as_data:
-        _print(done, promises, "json" if as_data else "text")
+        print_report(done, promises, "json" if as_data else "text")
     if done.interrupted:
         click.echo(f"firsttoken: interrupted: {done.stopped}", err=True)
         return INTERRUPTED_CODE
-    _check(done, promises)
-    return 0
-
-
-@load.command(
-    epilog="""\b
-Examples:
-  firsttoken load report records.jsonl
-  firsttoken load report records.jsonl --objective 'ttft<500ms@95' --objective success@99 --md
-"""
-)
-@click.argument("records", type=click.Path(path_type=Path))
-@click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=_OBJECTIVE_HELP)
-@click.option("--json", "form", flag_value="json", help="Print the report as JSON.")
-@click.option("--md", "form", flag_value="md", help="Print the report as Markdown.")
-def report(records: Path, objectives: tuple[str, ...], form: str | None) -> int:
-    """Report on a run from its records; exit code 1 when an objective was missed."""
-    promises = [parse_objective(text) for text in objectives]
-    done = read(records)
-    _print(done, promises, form or "text")
-    _check(done, promises)
+    check_objectives(done, promises)
     return 0
 
 
@@ -184,7 +164,8 @@ def _shown(bar: Progress) -> Watch:
     return show
 
 
-def _print(run: Run, objectives: list[Objective], form: str) -> None:
+def print_report(run: Run, objectives: list[Objective], form: str) -> None:
+    """Print a run as ``text``, ``md`` or ``json``."""
     summary, attained = summarise(run), judge(run, objectives)
     good = goodput(run, objectives) if objectives else None
     if form == "json":
@@ -195,7 +176,8 @@ def _print(run: Run, objectives: list[Objective], form: str) -> None:
         print_run(Console(), run, summary, attained, good)
 
 
-def _check(run: Run, objectives: list[Objective]) -> None:
+def check_objectives(run: Run, objectives: list[Objective]) -> None:
+    """Raise CheckFailedError where an objective was missed."""
     missed = [one.objective for one in judge(run, objectives) if one.met is False]
     if missed:
         raise CheckFailedError(f"missed: {', '.join(str(objective) for objective in missed)}")

@@ -23,7 +23,7 @@ FOLDERS = {
     for name, folder in SETUPTOOLS["package-dir"].items()
     if name != "firsttoken"
 }
-INNER = ("logs", "otlp", "simulate", "traces", "validate")
+INNER = ("logs", "otlp", "report", "simulate", "traces", "validate")
 NOT_BUILT = (".*", "build", "dist", "out", "tests", "docs", "*.egg-info", "__pycache__")
 
 # Part -> the extras whose installation is enough to run it.
@@ -33,6 +33,7 @@ ENOUGH = {
     "exporters": {"profiles"},
     "loadgen": {"loadgen"},
     "manifests": {"kubernetes", "dashboards", "rules"},
+    "report": {"loadgen"},
     "rules": {"rules"},
     "logs": {"otlp"},
     "otlp": {"otlp"},

@@ -24,6 +24,10 @@ COMMANDS = {
     "simulate": "firsttoken.simulate.commands:simulate",
     "validate": "firsttoken.validate.commands:validate",
 }
+# Group -> its sub-commands from another part, because its own may not import what they need.
+MEMBERS = {
+    "load": {"report": "firsttoken.report.commands:report"},
+}
 
 
 class LazyGroup(click.Group):
@@ -35,9 +39,17 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return super().get_command(ctx, cmd_name)
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        command = _found(COMMANDS[cmd_name])
+        if isinstance(command, click.Group):
+            for member, where in MEMBERS.get(cmd_name, {}).items():
+                command.add_command(_found(where), member)
         return command
+
+
+def _found(where: str) -> click.Command:
+    module, _, name = where.partition(":")
+    command: click.Command = getattr(importlib.import_module(module), name)
+    return command
 
 
 @click.group(

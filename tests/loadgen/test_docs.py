@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 import pytest
 
-from firsttoken.loadgen.commands import load
+from firsttoken.cli import firsttoken
 from firsttoken.loadgen.engine import Snapshot
 from firsttoken.loadgen.records import Record
 from firsttoken.loadgen.settings import LoadFile
@@ -21,6 +21,8 @@ def test_every_setting_and_field_is_on_the_page(name: str) -> None:
 
 
 def test_every_flag_is_on_the_page() -> None:
+    load = firsttoken.get_command(click.Context(firsttoken), "load")
+    assert isinstance(load, click.Group)
     for command in load.commands.values():
         for parameter in command.params:
             if isinstance(parameter, click.Option):

@@ -25,12 +25,12 @@ from firsttoken.catalogue import (
     Metric,
 )
 from firsttoken.loadgen.records import VERSION, Generator, Record, Run
+from firsttoken.report.schema import Dashboard, Engine, FiringAlert, Panel, Report, RuleResult
 from firsttoken.rules.slo import SloFile
 from firsttoken.validate.compare import Evidence, compare
 from firsttoken.validate.conclude import conclude
 from firsttoken.validate.found import Found, Options
 from firsttoken.validate.page import Page, Window, parse
-from firsttoken.validate.schema import Dashboard, Engine, FiringAlert, Panel, Report, RuleResult
 
 MODEL = "llama"
 BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)

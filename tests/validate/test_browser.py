@@ -13,8 +13,9 @@ import requests
 from websockets.sync.client import ClientConnection, connect
 
 from firsttoken.loadgen.records import Run
-from firsttoken.validate import plots, render
-from firsttoken.validate.schema import Report
+from firsttoken.report import render
+from firsttoken.report.schema import Report
+from firsttoken.validate import plots
 
 FLAGS = (
     "--headless=new",

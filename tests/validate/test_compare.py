@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from firsttoken.catalogue import REQUEST_DURATION, TIME_TO_FIRST_TOKEN
+from firsttoken.report.schema import Comparison
 from firsttoken.validate.compare import Evidence, compare
 from firsttoken.validate.page import Page, Window
-from firsttoken.validate.schema import Comparison
 
 Made = Callable[..., Window]
 

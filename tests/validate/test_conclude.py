@@ -8,13 +8,13 @@ import pytest
 
 from firsttoken.catalogue import QUEUE_DURATION, SOURCE, SOURCE_UP
 from firsttoken.loadgen.records import Generator
+from firsttoken.report.schema import Engine, Report
 from firsttoken.rules.slo import SloFile
 from firsttoken.validate import checks, diagnose
 from firsttoken.validate.compare import Evidence, compare
 from firsttoken.validate.conclude import conclude, described, fairness
 from firsttoken.validate.found import Found, Options
 from firsttoken.validate.page import Page, Window, parse
-from firsttoken.validate.schema import Engine, Report
 
 Made = Callable[..., Window]
 SLO = SloFile.model_validate(

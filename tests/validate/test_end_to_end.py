@@ -13,7 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from firsttoken.loadgen import records
-from firsttoken.validate.schema import Report
+from firsttoken.report.schema import Report
 
 SLO = """\
 version: firsttoken/v1

@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 from firsttoken import servers
+from firsttoken.report.schema import Report
 from firsttoken.rules import slo as slo_file
 from firsttoken.rules.output import rule_file
-from firsttoken.validate.schema import Report
 from firsttoken.validate.stack import own_command, prometheus_config
 from firsttoken.validate.steps import validation_groups
 

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firsttoken.catalogue import QUEUE_DURATION
+from firsttoken.report import words
+from firsttoken.report.schema import Check, Objective, Status
 from firsttoken.rules.slo import SloFile
 from firsttoken.validate import judge
 from firsttoken.validate.page import Window
-from firsttoken.validate.schema import Check, Objective, Status
 
 Made = Callable[..., Window]
 
@@ -74,7 +75,7 @@ def test_what_only_the_rules_can_see_is_judged_from_what_they_recorded(truth: ty
 
     assert [one.status for one in (met, missed, idle)] == ["passed", "missed", "skipped"]
     assert met.judged_by == "server"
-    assert "at least 100 output tokens/s" in judge.sentence(missed)
+    assert "at least 100 output tokens/s" in words.sentence(missed)
 
 
 def test_a_handful_of_requests_judges_nothing(truth: type) -> None:
@@ -105,7 +106,7 @@ def test_a_result_within_chance_says_so(truth: type) -> None:
 
 @given(st.floats(0, 1))
 def test_a_percentage_never_rounds_up_to_100(share: float) -> None:
-    assert judge.percent(share).startswith("100") == (share == 1)
+    assert words.percent(share).startswith("100") == (share == 1)
 
 
 def objective(status: Status = "passed", **changes: Any) -> Objective:

@@ -10,9 +10,10 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from firsttoken.loadgen.records import Run
-from firsttoken.validate import plots, render
-from firsttoken.validate.junit import junit
-from firsttoken.validate.schema import Report
+from firsttoken.report import render
+from firsttoken.report.junit import junit
+from firsttoken.report.schema import Report
+from firsttoken.validate import plots
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "validate" / "report.md"
 HOSTILE = '<script>alert("x")</script>'

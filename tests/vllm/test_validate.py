@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from firsttoken.validate.schema import Report
+from firsttoken.report.schema import Report
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 

@@ -5,9 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from firsttoken import catalogue
 from firsttoken.config import format_duration
-from firsttoken.rules.slo import Latency, SloFile
-from firsttoken.validate.page import Page, Window
-from firsttoken.validate.schema import (
+from firsttoken.report.schema import (
     Check,
     Comparison,
     Dashboard,
@@ -15,6 +13,8 @@ from firsttoken.validate.schema import (
     Generator,
     RuleResult,
 )
+from firsttoken.rules.slo import Latency, SloFile
+from firsttoken.validate.page import Page, Window
 
 __all__ = [
     "agreement",

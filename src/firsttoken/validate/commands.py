@@ -13,12 +13,12 @@ from firsttoken.config import parse_duration
 from firsttoken.errors import UsageError
 from firsttoken.loadgen import settings as load_settings
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.report.schema import schema_text
 from firsttoken.rules import slo as slo_file
 from firsttoken.simulate import faults as fault_table
 from firsttoken.validate import pipeline, progress, terminal
 from firsttoken.validate.conclude import conclude
 from firsttoken.validate.found import Options
-from firsttoken.validate.schema import schema_text
 from firsttoken.validate.stack import Exporter
 from firsttoken.validate.steps import validation_groups
 

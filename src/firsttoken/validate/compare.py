@@ -13,8 +13,8 @@ from firsttoken import catalogue
 from firsttoken.catalogue import FINISH_REASON, TOKEN_TYPE, Metric
 from firsttoken.loadgen.records import Record, Run
 from firsttoken.loadgen.summary import percentile
+from firsttoken.report.schema import Comparison
 from firsttoken.validate.page import Histogram, Window
-from firsttoken.validate.schema import Comparison
 
 __all__ = ["Evidence", "compare"]
 

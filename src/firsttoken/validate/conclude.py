@@ -10,9 +10,7 @@ from firsttoken.catalogue import REQUESTS_RUNNING
 from firsttoken.loadgen import judge as client
 from firsttoken.loadgen import records, summary
 from firsttoken.loadgen.records import Run
-from firsttoken.validate import checks, diagnose, judge
-from firsttoken.validate.found import FILES, Found
-from firsttoken.validate.schema import (
+from firsttoken.report.schema import (
     Check,
     Comparison,
     Distribution,
@@ -22,6 +20,8 @@ from firsttoken.validate.schema import (
     Report,
     Verdict,
 )
+from firsttoken.validate import checks, diagnose, judge
+from firsttoken.validate.found import FILES, Found
 
 __all__ = ["conclude", "described", "fairness"]
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from firsttoken import catalogue
+from firsttoken.report.schema import Objective, Point
 from firsttoken.validate.page import Window
-from firsttoken.validate.schema import Objective, Point
 
 __all__ = ["KV_CACHE", "RUNNING", "WAITING", "Stages", "advice", "stages"]
 

@@ -6,14 +6,15 @@ import io
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-__all__ = ["COLOURS", "Picture", "axes", "style", "svg"]
+from firsttoken.report.figure import Picture
+
+__all__ = ["COLOURS", "axes", "style", "svg"]
 
 COLOURS = {
     "ink": "#1f2329",
@@ -54,16 +55,6 @@ _SETTINGS: Any = {
     "savefig.facecolor": "none",
     "timezone": "UTC",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Picture:
-    """A figure for the page: ``svg`` to put in as it is, ``caption`` for who cannot see it."""
-
-    name: str
-    title: str
-    caption: str
-    svg: str
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import requests
 
 from firsttoken.errors import NotJudgedError, UsageError
 from firsttoken.loadgen.settings import api_key
-from firsttoken.validate.schema import Engine
+from firsttoken.report.schema import Engine
 
 __all__ = ["alive", "base_url", "reach"]
 

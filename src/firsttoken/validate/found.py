@@ -7,10 +7,7 @@ from typing import Any
 from firsttoken.loadgen.records import Run
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.prometheus import Prometheus
-from firsttoken.rules.model import Group
-from firsttoken.rules.slo import SloFile
-from firsttoken.validate.page import Page, Window
-from firsttoken.validate.schema import (
+from firsttoken.report.schema import (
     Comparison,
     Dashboard,
     Engine,
@@ -19,6 +16,9 @@ from firsttoken.validate.schema import (
     RuleResult,
     Step,
 )
+from firsttoken.rules.model import Group
+from firsttoken.rules.slo import SloFile
+from firsttoken.validate.page import Page, Window
 from firsttoken.validate.stack import Exporter
 
 __all__ = ["FILES", "Found", "Options"]

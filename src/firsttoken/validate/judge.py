@@ -5,11 +5,12 @@ from typing import Literal
 
 from firsttoken.loadgen import judge as client
 from firsttoken.loadgen.records import Run
+from firsttoken.report.schema import Check, Objective, Verdict
+from firsttoken.report.words import percent, sentence
 from firsttoken.rules.slo import AnyObjective, Availability, Latency, SloFile
 from firsttoken.validate.page import Window
-from firsttoken.validate.schema import Check, Objective, Verdict
 
-__all__ = ["FEWEST", "client_objectives", "objectives", "percent", "sentence", "verdict"]
+__all__ = ["FEWEST", "client_objectives", "objectives", "verdict"]
 
 _METRIC = {"availability": "success"}
 FEWEST = 10
@@ -28,14 +29,6 @@ def _seen_by_client(objective: AnyObjective) -> tuple[client.Objective, ...]:
     if isinstance(objective, Latency) and objective.metric != "queue":
         return (client.Objective(name, objective.metric, float(objective.threshold), target),)
     return ()
-
-
-def percent(share: float) -> str:
-    """A share as a percentage that never rounds up to 100 what is below it."""
-    text = f"{share * 100:.1f}"
-    if text == "100.0" and share < 1:
-        text = f"{int(share * 10000) / 100:.2f}"
-    return f"{text} %"
 
 
 def objectives(
@@ -129,21 +122,6 @@ def _server_share(objective: AnyObjective, window: Window | None) -> tuple[float
     histogram = window.histogram(objective.catalogue_metric)
     share = histogram.share_within(float(objective.threshold)) if histogram else None
     return None if share is None or histogram is None else (share, round(histogram.count))
-
-
-def sentence(objective: Objective) -> str:
-    """What an objective came to, in one sentence without a full stop."""
-    name, promise = objective.name, objective.promise
-    if objective.attained is None or objective.status not in ("passed", "missed"):
-        how = objective.status.replace("_", " ")
-        return f"{name} ({promise}) {how}: {objective.detail}"
-    found, wanted = percent(objective.attained), f"{objective.target * 100:g} % wanted"
-    if objective.count is None:
-        return f"{name} {objective.status}: {found} of {promise}, {wanted}"
-    of = f"{objective.count:,} requests"
-    if objective.threshold is None:
-        return f"{name} {objective.status}: {found} of {of} without error, {wanted}"
-    return f"{name} {objective.status}: {promise} for {found} of {of}, {wanted}"
 
 
 def verdict(

@@ -13,10 +13,10 @@ from firsttoken.dashboards.check import check
 from firsttoken.errors import NotJudgedError
 from firsttoken.prometheus import Prometheus, QueryError
 from firsttoken.promql import Matcher, Scope
+from firsttoken.report.schema import Dashboard, FiringAlert, Panel, Point, RuleResult
 from firsttoken.rules.model import AlertRule, Group
 from firsttoken.rules.slo import SloFile
 from firsttoken.validate.diagnose import KV_CACHE, RUNNING, WAITING
-from firsttoken.validate.schema import Dashboard, FiringAlert, Panel, Point, RuleResult
 from firsttoken.validate.stack import JOB
 
 __all__ = [

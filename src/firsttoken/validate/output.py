@@ -1,10 +1,10 @@
 """Everything into the output folder."""
 
+from firsttoken.report.junit import junit
+from firsttoken.report.render import html, markdown
+from firsttoken.report.schema import Report
 from firsttoken.validate.found import Found
-from firsttoken.validate.junit import junit
 from firsttoken.validate.plots import pictures
-from firsttoken.validate.render import html, markdown
-from firsttoken.validate.schema import Report
 
 __all__ = ["write"]
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from firsttoken.errors import ConfigError, NotJudgedError, UsageError
 from firsttoken.loadgen import records
 from firsttoken.prometheus import Prometheus
+from firsttoken.report.schema import Status, Step
 from firsttoken.validate import observe, steps
 from firsttoken.validate.found import FILES, Found, Options
 from firsttoken.validate.progress import Progress
-from firsttoken.validate.schema import Status, Step
 from firsttoken.validate.stack import Stack
 from firsttoken.validate.steps import Session, SkippedError
 

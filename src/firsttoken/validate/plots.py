@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from firsttoken.config import format_duration
 from firsttoken.loadgen.records import Record, Run
 from firsttoken.loadgen.summary import percentile
+from firsttoken.report.figure import Picture
+from firsttoken.report.schema import Objective, Point, Report
 from firsttoken.validate.diagnose import KV_CACHE, RUNNING, WAITING
-from firsttoken.validate.drawing import COLOURS, Picture, axes, style, svg
+from firsttoken.validate.drawing import COLOURS, axes, style, svg
 from firsttoken.validate.observe import OUTPUT_RATE
-from firsttoken.validate.schema import Objective, Point, Report
 
 __all__ = ["in_flight", "pictures", "tokens_per_second"]
 

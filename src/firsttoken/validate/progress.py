@@ -9,7 +9,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.table import Table
 
-from firsttoken.validate.schema import Status, Step
+from firsttoken.report.schema import Status, Step
 
 __all__ = ["MARKS", "Lines", "LiveSteps", "Progress", "view"]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from firsttoken.validate.judge import percent
+from firsttoken.report.schema import Report
+from firsttoken.report.words import percent
 from firsttoken.validate.progress import MARKS
-from firsttoken.validate.schema import Report
 
 __all__ = ["show"]
 

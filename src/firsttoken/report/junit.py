@@ -2,8 +2,8 @@
 
 import xml.etree.ElementTree as ET
 
-from firsttoken.validate.judge import sentence
-from firsttoken.validate.schema import Report, Status
+from firsttoken.report.schema import Report, Status
+from firsttoken.report.words import sentence
 
 __all__ = ["junit"]
 

@@ -8,9 +8,9 @@ from importlib import resources
 import jinja2
 from markupsafe import Markup
 
-from firsttoken.validate.drawing import Picture
-from firsttoken.validate.judge import percent
-from firsttoken.validate.schema import Comparison, Objective, Panel, Report
+from firsttoken.report.figure import Picture
+from firsttoken.report.schema import Comparison, Objective, Panel, Report
+from firsttoken.report.words import percent
 
 __all__ = ["html", "markdown"]
 
@@ -39,7 +39,7 @@ def _why(report: Report) -> tuple[str, ...]:
 
 
 def _text(name: str) -> str:
-    folder = resources.files("firsttoken.validate").joinpath("templates")
+    folder = resources.files("firsttoken.report").joinpath("templates")
     return folder.joinpath(name).read_text(encoding="utf-8")
 
 

@@ -1,0 +1,1 @@
+"""One report for people, CI jobs and programs, of a validation or of a load alone."""
