@@ -6,23 +6,14 @@ leaves the other as it was.
 
 import hashlib
 import json
-import math
 import random
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from firsttoken.loadgen.settings import (
-    Closed,
-    Constant,
-    Distribution,
-    Fixed,
-    LoadFile,
-    Lognormal,
-    Normal,
-    Uniform,
-)
+from firsttoken.loadgen.distributions import draw
+from firsttoken.loadgen.settings import Closed, Constant, LoadFile
 
-__all__ = ["Lengths", "arrivals", "draw", "largest", "lengths", "schedule_hash"]
+__all__ = ["Lengths", "arrivals", "lengths", "schedule_hash"]
 
 _HASHED_LENGTHS = 1024
 
@@ -57,26 +48,6 @@ def lengths(load: LoadFile) -> Iterator[Lengths]:
     stream = random.Random(f"{load.seed}:lengths")
     while True:
         yield Lengths(draw(load.prompt_tokens, stream), draw(load.output_tokens, stream))
-
-
-def draw(distribution: Distribution, stream: random.Random) -> int:
-    """One number of tokens."""
-    match distribution:
-        case Fixed(tokens=tokens):
-            return tokens
-        case Uniform(low=low, high=high):
-            return stream.randint(low, high)
-        case Normal(mean=mean, stddev=stddev, low=low, high=high):
-            return min(high, max(low, round(stream.gauss(mean, stddev))))
-        case Lognormal(median=median, sigma=sigma, low=low, high=high):
-            # A lognormal's median is e to the mean of its logarithm; 700 keeps clear of overflow.
-            exponent = min(stream.gauss(0, sigma), 700)
-            return min(high, max(low, round(median * math.exp(exponent))))
-
-
-def largest(distribution: Distribution) -> int:
-    """The largest number of tokens that a distribution gives."""
-    return distribution.tokens if isinstance(distribution, Fixed) else distribution.high
 
 
 def schedule_hash(load: LoadFile) -> str:

@@ -3,31 +3,25 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from firsttoken.config import Duration, Model, load_yaml
 from firsttoken.errors import UsageError
+from firsttoken.loadgen.distributions import TOKENS_MAX, Distribution, Fixed
 
 __all__ = [
     "Arrivals",
     "Closed",
     "Constant",
-    "Distribution",
-    "Fixed",
     "LoadFile",
-    "Lognormal",
-    "Normal",
     "Poisson",
-    "Uniform",
     "api_key",
     "load",
 ]
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
-_TOKENS_MAX = 10_000_000
-Tokens = Annotated[int, Field(ge=1, le=_TOKENS_MAX)]
 Positive = Annotated[Duration, Field(gt=0)]
 
 
@@ -55,58 +49,6 @@ class Poisson(Model):
 Arrivals = Annotated[Closed | Constant | Poisson, Field(discriminator="kind")]
 
 
-class Fixed(Model):
-    """Always the same number of tokens."""
-
-    kind: Literal["fixed"] = "fixed"
-    tokens: Tokens
-
-
-class _Bounded(Model):
-    low: Tokens = 1
-    high: Tokens
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.low > self.high:
-            raise ValueError(f"low ({self.low}) must not be above high ({self.high})")
-        return self
-
-
-class Uniform(_Bounded):
-    """Every number from low to high is as likely."""
-
-    kind: Literal["uniform"] = "uniform"
-
-
-class Normal(_Bounded):
-    """Around a mean; what falls outside low..high is set to that bound."""
-
-    kind: Literal["normal"] = "normal"
-    mean: float = Field(gt=0)
-    stddev: float = Field(ge=0)
-
-
-class Lognormal(_Bounded):
-    """Mostly short, some very long, as real prompts are; clipped to low..high."""
-
-    kind: Literal["lognormal"] = "lognormal"
-    median: float = Field(gt=0)
-    sigma: float = Field(ge=0, le=5, description="standard deviation of the logarithm")
-
-
-def _bare_integer_is_fixed(value: object) -> object:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return {"kind": "fixed", "tokens": value}
-    return value
-
-
-Distribution = Annotated[
-    Annotated[Fixed | Uniform | Normal | Lognormal, Field(discriminator="kind")],
-    BeforeValidator(_bare_integer_is_fixed),
-]
-
-
 class LoadFile(Model):
     """One load against one server; everything has a default but what kind of arrivals it is."""
 
@@ -119,7 +61,7 @@ class LoadFile(Model):
     max_in_flight: int = Field(default=1024, ge=1, le=100_000)
     prompt_tokens: Distribution = Fixed(tokens=256)
     output_tokens: Distribution = Fixed(tokens=64)
-    shared_prefix_tokens: int = Field(default=0, ge=0, le=_TOKENS_MAX)
+    shared_prefix_tokens: int = Field(default=0, ge=0, le=TOKENS_MAX)
     seed: int = 0
     timeout: Positive = 120.0
     extra_body: dict[str, Any] = Field(default_factory=dict)

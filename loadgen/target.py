@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from firsttoken.errors import NotJudgedError, UsageError
 from firsttoken.loadgen.client import Client
-from firsttoken.loadgen.schedule import largest
+from firsttoken.loadgen.distributions import largest
 from firsttoken.loadgen.settings import LoadFile, api_key
 
 __all__ = ["Served", "client_for", "reach"]

@@ -1,25 +1,13 @@
 """What is sent when depends on the seed alone."""
 
 import itertools
-import random
 import statistics
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from firsttoken.loadgen.schedule import arrivals, draw, largest, lengths, schedule_hash
-from firsttoken.loadgen.settings import (
-    Closed,
-    Constant,
-    Distribution,
-    Fixed,
-    LoadFile,
-    Lognormal,
-    Normal,
-    Poisson,
-    Uniform,
-)
+from firsttoken.loadgen.distributions import Fixed
+from firsttoken.loadgen.schedule import arrivals, lengths, schedule_hash
+from firsttoken.loadgen.settings import Closed, Constant, LoadFile, Poisson
 
 
 def poisson(**changes: object) -> LoadFile:
@@ -58,40 +46,6 @@ def test_a_closed_loop_has_no_times_but_a_hash() -> None:
     few, many = (LoadFile(arrivals=Closed(concurrency=count)) for count in (2, 3))
     assert arrivals(few) == []
     assert schedule_hash(few) != schedule_hash(many)
-
-
-@given(
-    st.one_of(
-        st.builds(Fixed, tokens=st.integers(1, 999)),
-        st.builds(Uniform, low=st.integers(1, 50), high=st.integers(50, 999)),
-        st.builds(
-            Normal,
-            low=st.integers(1, 50),
-            high=st.integers(50, 999),
-            mean=st.floats(0.1, 2000),
-            stddev=st.floats(0, 500),
-        ),
-        st.builds(
-            Lognormal,
-            low=st.integers(1, 50),
-            high=st.integers(50, 999),
-            median=st.floats(0.1, 2000),
-            sigma=st.floats(0, 5),
-        ),
-    ),
-    st.integers(),
-)
-def test_a_length_is_within_its_bounds(distribution: Distribution, seed: int) -> None:
-    low = distribution.tokens if isinstance(distribution, Fixed) else distribution.low
-    assert low <= draw(distribution, random.Random(seed)) <= largest(distribution)
-
-
-def test_a_lognormal_has_its_median() -> None:
-    distribution = Lognormal(median=200, sigma=0.5, low=1, high=10_000)
-    stream = random.Random(3)
-    values = [draw(distribution, stream) for _ in range(4000)]
-    assert statistics.median(values) == pytest.approx(200, rel=0.05)
-    assert statistics.fmean(values) == pytest.approx(200 * 2.71828 ** (0.5**2 / 2), rel=0.05)
 
 
 def test_lengths_go_on_without_end() -> None:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from firsttoken.errors import ConfigError, UsageError
-from firsttoken.loadgen.settings import Fixed, LoadFile, api_key, load
+from firsttoken.loadgen.distributions import Fixed
+from firsttoken.loadgen.settings import LoadFile, api_key, load
 
 
 def read(tmp_path: Path, text: str) -> LoadFile:
