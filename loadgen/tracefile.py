@@ -75,4 +75,4 @@ def _rows(kind: Format, path: Path, lines: TextIO, block_tokens: int) -> Iterato
         return replay.rows(path)
     if kind == "mooncake":
         return mooncake.rows(lines, block_tokens)
-    return (azure if kind == "azure" else burstgpt).rows(lines)
+    return azure.rows(lines) if kind == "azure" else burstgpt.rows(lines)

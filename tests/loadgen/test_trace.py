@@ -29,7 +29,12 @@ def test_a_stretch_holds_what_came_in_it_and_nothing_else(
 
 
 def test_requests_too_long_for_the_model_are_left_out_and_counted() -> None:
-    found = [Row(0.0, 90, 10), Row(1.0, 91, 10), Skipped(4, "had failed"), Row(2.0, 5, 500)]
+    found: list[Row | Skipped] = [
+        Row(0.0, 90, 10),
+        Row(1.0, 91, 10),
+        Skipped(4, "had failed"),
+        Row(2.0, 5, 500),
+    ]
     trace = collect(found, longest=100)
     assert trace.rows == (Row(0.0, 90, 10),)
     assert trace.skipped == {"longer than 100 tokens": 2, "had failed": 1}
