@@ -1,12 +1,12 @@
 """``firsttoken gpu``: a metrics page of this machine's GPUs, where no exporter runs."""
 
+import contextlib
 import importlib
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from types import ModuleType
-from typing import Any
 
 import click
 from prometheus_client import CollectorRegistry, generate_latest, start_http_server
@@ -14,10 +14,11 @@ from prometheus_client import CollectorRegistry, generate_latest, start_http_ser
 from firsttoken.errors import UsageError
 from firsttoken.exporters import nvml, rocm
 from firsttoken.exporters.gpus import Page, Reading, place
+from firsttoken.exporters.xid import XidWatch
 
 __all__ = ["gpu"]
 
-Read = Callable[[], Sequence[Reading]]
+_ENDS = {signal.SIGTERM, signal.SIGINT}
 
 
 class _Address(click.ParamType[tuple[str, int]]):
@@ -47,36 +48,48 @@ def gpu(listen: tuple[str, int], once: bool) -> None:
 
     They are read from NVML (needs nvidia-ml-py) or AMD SMI (needs amdsmi), for each request anew.
     OTEL_RESOURCE_ATTRIBUTES says whose they are (k8s.pod.name=...,k8s.namespace.name=...); of the
-    UUIDs in NVIDIA_VISIBLE_DEVICES only those are served.  Without a GPU the exit code is 2.
+    devices that NVIDIA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES names only those are served.  Without
+    a GPU the exit code is 2.
     """
+    part, module = _library()
+    # Before any thread begins, so that none takes the signal.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _ENDS)
     registry = CollectorRegistry()
-    registry.register(Page(_reader()))
-    if once:
-        click.echo(generate_latest(registry), nl=False)
-        return
-    ends = {signal.SIGTERM, signal.SIGINT}
-    # Before the server's thread begins, so that it does not take the signal.
-    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
+    with contextlib.ExitStack() as stack:
+        # A page that is read but once leaves no time to hear of errors.
+        listens = part is nvml and not once
+        xids = stack.enter_context(XidWatch(module)).last if listens else {}
+        read = partial(_read, module, part is nvml, place(os.environ), xids)
+        if not read():
+            raise UsageError(
+                "no GPU is found that NVIDIA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES names"
+            )
+        registry.register(Page(read))
+        if once:
+            click.echo(generate_latest(registry), nl=False)
+        else:
+            _serve(listen, registry)
+
+
+def _serve(listen: tuple[str, int], registry: CollectorRegistry) -> None:
+    """Serve until SIGTERM or SIGINT; raises UsageError when the address cannot be listened on."""
     host, port = listen
-    server, thread = start_http_server(port, host, registry)
     shown = f"[{host}]" if ":" in host else host
+    try:
+        server, thread = start_http_server(port, host, registry)
+    except OSError as exc:
+        raise UsageError(f"cannot listen on {shown}:{port}: {exc.strerror}") from None
     click.echo(f"listening http://{shown}:{server.server_port}")
-    signal.sigwait(ends)
+    signal.sigwait(_ENDS)
     server.shutdown()
     server.server_close()
     thread.join()
 
 
-def _reader() -> Read:
-    """What reads the GPUs that there are; raises UsageError where there are none."""
-    where = place(os.environ)
-    visible = os.environ.get("NVIDIA_VISIBLE_DEVICES", "")
+def _library() -> tuple[ModuleType, ModuleType]:
+    """The part that reads the GPUs that there are, and its library; raises UsageError without."""
     reasons = []
-    libraries: tuple[tuple[str, str, Any, Callable[[ModuleType], Any]], ...] = (
-        ("NVML", "pynvml", nvml, lambda m: nvml.read(m, where, visible)),
-        ("AMD SMI", "amdsmi", rocm, lambda m: rocm.read(m, where)),
-    )
-    for title, name, part, read in libraries:
+    for title, name, part in (("NVML", "pynvml", nvml), ("AMD SMI", "amdsmi", rocm)):
         try:
             module = importlib.import_module(name)
         except (ImportError, OSError, KeyError) as exc:
@@ -85,10 +98,15 @@ def _reader() -> Read:
             continue
         reason = part.start(module)
         if reason is None:
-            return partial(_all, read, module)
+            return part, module
         reasons.append(f"{title}: {reason}")
     raise UsageError(f"no GPU is found ({'; '.join(reasons)})")
 
 
-def _all(read: Callable[[ModuleType], Any], module: ModuleType) -> Sequence[Reading]:
-    return tuple(read(module))
+def _read(
+    module: ModuleType, nvidia: bool, where: Mapping[str, str], xids: Mapping[str, int]
+) -> Sequence[Reading]:
+    if nvidia:
+        visible = os.environ.get("NVIDIA_VISIBLE_DEVICES", "")
+        return tuple(nvml.read(module, where, visible, xids))
+    return tuple(rocm.read(module, where, os.environ.get("ROCR_VISIBLE_DEVICES", "")))

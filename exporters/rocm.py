@@ -20,10 +20,17 @@ def start(smi: Any) -> str | None:
     return None if found else "no device"
 
 
-def read(smi: Any, place: Mapping[str, str]) -> Iterator[Reading]:
-    """What every device says now; a sensor that it lacks is left out."""
+def read(smi: Any, place: Mapping[str, str], visible: str) -> Iterator[Reading]:
+    """What every device says now; a sensor that it lacks is left out.
+
+    ``visible`` is ``ROCR_VISIBLE_DEVICES``: numbers of devices, or ``GPU-`` and their serial number.
+    """
+    own = {item.strip().lower() for item in visible.split(",") if item.strip()}
     for index, gpu in enumerate(smi.amdsmi_get_processor_handles()):
         asic = _said(smi, smi.amdsmi_get_gpu_asic_info, gpu) or {}
+        serial = str(asic.get("asic_serial", "")).lower().removeprefix("0x")
+        if own and not own & {str(index), f"gpu-{serial}"}:
+            continue
         driver = _said(smi, smi.amdsmi_get_gpu_driver_info, gpu) or {}
         bus = _said(smi, smi.amdsmi_get_gpu_device_bdf, gpu) or ""
         uuid = _said(smi, smi.amdsmi_get_gpu_device_uuid, gpu)

@@ -17,6 +17,7 @@ COMMANDS = {
     "alertmanager": "firsttoken.rules.commands:alertmanager",
     "collect": "firsttoken.collector.commands:collect",
     "dashboards": "firsttoken.dashboards.commands:dashboards",
+    "gpu": "firsttoken.exporters.gpu:gpu",
     "load": "firsttoken.loadgen.commands:load",
     "manifests": "firsttoken.manifests.commands:manifests",
     "profiles": "firsttoken.exporters.commands:profiles",
