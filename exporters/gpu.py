@@ -48,8 +48,8 @@ def gpu(listen: tuple[str, int], once: bool) -> None:
 
     They are read from NVML (needs nvidia-ml-py) or AMD SMI (needs amdsmi), for each request anew.
     OTEL_RESOURCE_ATTRIBUTES says whose they are (k8s.pod.name=...,k8s.namespace.name=...); of the
-    devices that NVIDIA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES names only those are served.  Without
-    a GPU the exit code is 2.
+    devices that NVIDIA_VISIBLE_DEVICES or ROCR_VISIBLE_DEVICES names only those are served.  The
+    exit code without a GPU is 2.
     """
     part, module = _library()
     # Before any thread begins, so that none takes the signal.

@@ -23,7 +23,7 @@ def start(smi: Any) -> str | None:
 def read(smi: Any, place: Mapping[str, str], visible: str) -> Iterator[Reading]:
     """What every device says now; a sensor that it lacks is left out.
 
-    ``visible`` is ``ROCR_VISIBLE_DEVICES``: numbers of devices, or ``GPU-`` and their serial number.
+    ``visible`` is ``ROCR_VISIBLE_DEVICES``: numbers of devices, or ``GPU-`` and a serial number.
     """
     own = {item.strip().lower() for item in visible.split(",") if item.strip()}
     for index, gpu in enumerate(smi.amdsmi_get_processor_handles()):

@@ -44,8 +44,10 @@ def run(folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
 
 def series(text: str) -> dict[str, float]:
     """Name and telling labels -> value."""
-    keep = ("hw_gpu_task", "hw_sensor_location", "hw_frequency_domain", "error_type")
-    keep += ("hw_limit_type", "hw_gpu_throttle_reason")
+    keep = (
+        *("hw_gpu_task", "hw_sensor_location", "hw_frequency_domain", "error_type"),
+        *("hw_limit_type", "hw_gpu_throttle_reason"),
+    )
     return {
         " ".join(
             [family.name, sample.labels["hw_id"], *(sample.labels.get(k, "") for k in keep)]
