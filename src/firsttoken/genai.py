@@ -242,7 +242,7 @@ _TRANSFER = (
     ),
     _counter(
         "kv_transfer.failures", "{failure}", "KV-cache transfers that failed.",
-        a.KV_CONNECTOR, ERROR_TYPE,
+        a.KV_CONNECTOR, a.KV_OPERATION, ERROR_TYPE,
     ),
     _histogram("kv_transfer.rate", "By/s", "Speed of one KV-cache transfer.", a.KV_CONNECTOR),
 )  # fmt: skip
