@@ -131,7 +131,7 @@ class Engine:
 
     def _requests(self) -> Iterator[Prepared]:
         for (planned,) in plan(self._load):
-            who = identify(self._nonce, planned.index)
+            who = identify(self._nonce, planned.index, tracing=self._load.tracing)
             headers = (*who.headers, *planned.headers)
             body = self._prompts.body(planned)
             request = self._client.request("POST", self._path, body, headers)

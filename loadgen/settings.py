@@ -67,6 +67,8 @@ class LoadFile(Model):
     extra_body: dict[str, Any] = Field(default_factory=dict)
     headers: dict[str, str] = Field(default_factory=dict)
     tokenizer: Path | None = None
+    tracing: bool = False
+    """Whether each request carries a W3C traceparent, so that the server's span becomes its child."""
 
     @field_validator("headers")
     @classmethod
