@@ -68,6 +68,12 @@ reached, 130 interrupted (what was recorded until then is kept).
 @click.option("--prompt-tokens", type=int, help="Tokens of each prompt.")
 @click.option("--output-tokens", type=int, help="Tokens of each answer.")
 @click.option("--seed", type=int, help="Fixes arrivals and lengths.")
+@click.option(
+    "--tracing",
+    is_flag=True,
+    default=None,
+    help="Send a W3C traceparent with each request (see firsttoken trace).",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Write the records there (JSONL).")
 @click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=OBJECTIVE_HELP)
 @click.option(

@@ -68,7 +68,7 @@ class LoadFile(Model):
     headers: dict[str, str] = Field(default_factory=dict)
     tokenizer: Path | None = None
     tracing: bool = False
-    """Whether each request carries a W3C traceparent, so that the server's span becomes its child."""
+    """Whether each request carries a W3C traceparent, so that the server's spans join it."""
 
     @field_validator("headers")
     @classmethod

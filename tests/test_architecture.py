@@ -49,7 +49,7 @@ MAY_IMPORT = {
     "simulate": {"errors", "config"},
     # A protocol, and what two kinds of signals say; the records of a load are plain values.
     "otlp": {"errors", "config"},
-    "traces": {"catalogue", "otlp", "loadgen.records", *GROUND},
+    "traces": {"catalogue", "otlp", "loadgen.identity", "loadgen.records", *GROUND},
     "logs": {"catalogue", "otlp", *GROUND},
     # A report of a load alone needs nothing of a server's, and knows no metric either.
     "report": {"loadgen", "errors", "config"},

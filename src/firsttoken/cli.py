@@ -23,6 +23,7 @@ COMMANDS = {
     "profiles": "firsttoken.exporters.commands:profiles",
     "rules": "firsttoken.rules.commands:rules",
     "simulate": "firsttoken.simulate.commands:simulate",
+    "trace": "firsttoken.traces.commands:trace",
     "validate": "firsttoken.validate.commands:validate",
 }
 # Group -> its sub-commands from another part, because its own may not import what they need.

@@ -130,9 +130,11 @@ def problems(span: Span, convention: SpanConvention) -> list[str]:
     found = []
     if span.kind is not convention.kind:
         found.append(f"kind is {span.kind.name}, not {convention.kind.name}")
-    for entry in convention.attributes:
-        if entry.attribute.requirement is _REQUIRED and entry.name not in span.attributes:
-            found.append(f"{entry.name} is required, but missing")
+    found += [
+        f"{entry.name} is required, but missing"
+        for entry in convention.attributes
+        if entry.attribute.requirement is _REQUIRED and entry.name not in span.attributes
+    ]
     for name, value in span.attributes.items():
         entry_or_none = convention.find(name)
         if entry_or_none is None:

@@ -38,7 +38,7 @@ class Parts:
     @property
     def total(self) -> float:
         """All parts: the scheduled E2E latency."""
-        return sum(getattr(self, name) for name in ORDER)
+        return sum(float(getattr(self, name)) for name in ORDER)
 
     @property
     def server(self) -> float:

@@ -20,7 +20,17 @@ from firsttoken.catalogue import (
     REQUEST_MODEL,
 )
 
-__all__ = ["OPERATIONS", "RENAMES", "REQUEST_ID", "SPAN_NAME", "Operation", "normalise", "sink"]
+__all__ = [
+    "OPERATIONS",
+    "PROMPT_SUFFIX",
+    "PROVIDER_NAME",
+    "RENAMES",
+    "REQUEST_ID",
+    "SPAN_NAME",
+    "Operation",
+    "normalise",
+    "sink",
+]
 
 SPAN_NAME = "llm_request"
 """vLLM's name of a request's span."""
@@ -101,14 +111,16 @@ def _mend(span: Any, model: str | None) -> None:
             several = prefix == "cmpl-" and hyphen and number.isdigit()
             _add(found, _RESPONSE_ID, cut if several else own)
             break
-    if _OUTPUT in found and _LIMIT in found and _REASONS not in found:
-        if found[_OUTPUT].int_value == found[_LIMIT].int_value:
-            length = ArrayValue(values=[AnyValue(string_value="length")])
-            found[_REASONS] = AnyValue(array_value=length)
+    whole = {_OUTPUT, _LIMIT} <= found.keys() and found[_OUTPUT] == found[_LIMIT]
+    if whole and _REASONS not in found:
+        length = ArrayValue(values=[AnyValue(string_value="length")])
+        found[_REASONS] = AnyValue(array_value=length)
     del span.attributes[:]
     span.attributes.extend(KeyValue(key=key, value=value) for key, value in found.items())
     if OPERATION.name in found:
-        words = (found[name].string_value for name in (OPERATION.name, REQUEST_MODEL.name) if name in found)
+        words = (
+            found[key].string_value for key in (OPERATION.name, REQUEST_MODEL.name) if key in found
+        )
         span.name = " ".join(words)
 
 
@@ -116,9 +128,7 @@ def _add(found: dict[str, AnyValue], name: str, value: str) -> None:
     found.setdefault(name, AnyValue(string_value=value))
 
 
-def sink(
-    inner: Callable[[Message], None], model: str | None = None
-) -> Callable[[Message], None]:
+def sink(inner: Callable[[Message], None], model: str | None = None) -> Callable[[Message], None]:
     """A receiver's sink that normalises spans before ``inner`` is given them."""
 
     def take(message: Message) -> None:
