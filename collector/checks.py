@@ -2,21 +2,27 @@
 
 A strict reader refuses a whole page for one counter below zero.  So a metric whose numbers cannot
 be right is left out of an OpenMetrics page; the text format, which has no such rules, has it.
+
+That all metrics are right is asked of the whole page at once, which costs little; only where the
+answer is no is each looked at.
 """
 
-import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from firsttoken.collector.blocks import Block
 from firsttoken.collector.page import Kind, Role
+from firsttoken.collector.picking import Picker, picker
+from firsttoken.collector.writing import Block
 
-__all__ = ["Check", "checks"]
+__all__ = ["Checks"]
+
+_BELOW_ZERO = (0.0).__gt__
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Check:
+class _Check(NamedTuple):
     """One metric: the lines that it has, and where their numbers are."""
 
     kind: Kind
@@ -57,37 +63,121 @@ class Check:
         if not self.buckets:
             return True
         values = [numbers[place] for place in self.buckets]
-        rising = all(a <= b for a, b in itertools.pairwise(values))
+        rising = all(map(operator.le, values, values[1:]))
         whole = values[0] >= 0 and all(value.is_integer() for value in values)
         return rising and whole and all(count == values[-1] for count in counts)
 
 
-def checks(block: Block, first: int) -> Iterator[Check]:
-    """The metrics of a block; ``first`` is the number of its first line on the page."""
-    if block.kind in (Kind.GAUGE, Kind.UNKNOWN):
-        return
-    group: list[int] = []
-    for line, end in enumerate(block.group_ends):
-        group.append(line)
-        if end:
-            yield _check(block, group, first)
-            group = []
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rules:
+    """What all metrics of a page demand together; stricter than each alone is."""
+
+    possible: bool
+    """Whether there are numbers at all with which every metric is right."""
+    positive: Picker
+    quantiles: Picker
+    """Not below zero, but may be NaN."""
+    whole: Picker
+    ones: Picker
+    bits: Picker
+    lower: Picker
+    upper: Picker
+    """Each number of ``lower`` is at most the one of ``upper`` at its side."""
+
+    def hold(self, numbers: Sequence[float]) -> bool:
+        """Whether every number fits."""
+        positive = self.positive(numbers)
+        return (
+            self.possible
+            and not math.isnan(sum(positive))
+            and min(positive, default=0.0) >= 0
+            and not any(map(_BELOW_ZERO, self.quantiles(numbers)))
+            and set(self.ones(numbers)) <= {1.0}
+            and set(self.bits(numbers)) <= {0.0, 1.0}
+            and all(map(operator.le, self.lower(numbers), self.upper(numbers)))
+            and all(map(float.is_integer, self.whole(numbers)))
+        )
 
 
-def _check(block: Block, group: Sequence[int], first: int) -> Check:
-    places: Mapping[Role, list[int]] = {role: [] for role in Role}
-    lowest = math.inf
-    for line in group:
+class Checks:
+    """The rules for the numbers of a page; blocks are added in their order."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._grouped: list[_Check] = []
+        self._counters: list[tuple[int, int]] = []
+        """Line and place of counters that have one line."""
+        self._rules: _Rules | None = None
+
+    def add(self, block: Block) -> None:
+        """Take the next block into account."""
+        first, self._lines = self._lines, self._lines + len(block.members)
+        if block.kind in (Kind.GAUGE, Kind.UNKNOWN):
+            return
+        if block.kind is Kind.COUNTER and not block.group_ends:
+            self._counters += [(first + i, m.places[0]) for i, m in enumerate(block.members)]
+            return
+        begin = 0
+        for end in block.group_ends or range(1, len(block.members) + 1):
+            self._grouped.append(_check(block, range(begin, end), first))
+            begin = end
+
+    def violations(self, numbers: Sequence[float]) -> Iterator[tuple[int, ...]]:
+        """The lines of each metric whose numbers cannot be right."""
+        if self._rules is None:
+            self._rules = self._together()
+        if self._rules.hold(numbers):
+            return
+        for line, place in self._counters:
+            if not numbers[place] >= 0:
+                yield (line,)
+        for check in self._grouped:
+            if not check.holds(numbers):
+                yield check.slots
+
+    def groups(self) -> Iterator[tuple[int, ...]]:
+        """The lines of each metric that has several."""
+        return (check.slots for check in self._grouped)
+
+    def _together(self) -> _Rules:
+        found: dict[str, list[int]] = {name: [] for name in _Rules.__slots__[1:]}
+        found["positive"] += [place for _, place in self._counters]
+        possible = True
+        for check in self._grouped:
+            if check.kind in (Kind.INFO, Kind.STATESET):
+                found["ones" if check.kind is Kind.INFO else "bits"] += check.values
+                continue
+            found["quantiles" if check.kind is Kind.SUMMARY else "positive"] += check.values
+            found["positive"] += (*check.counts, *check.buckets[:1])
+            if not check.below_zero:
+                found["positive"] += check.sums
+            elif check.sums and check.kind is Kind.HISTOGRAM:
+                possible = False
+            found["whole"] += (*check.counts, *check.buckets)
+            for count in check.counts if check.buckets else ():
+                # At most and at least: the same.
+                found["lower"] += (count, check.buckets[-1])
+                found["upper"] += (check.buckets[-1], count)
+            found["lower"] += check.buckets[:-1]
+            found["upper"] += check.buckets[1:]
+        return _Rules(possible, **{name: picker(places) for name, places in found.items()})
+
+
+def _check(block: Block, lines: range, first: int) -> _Check:
+    places: dict[Role, list[int]] = {}
+    lowest = 0.0
+    for line in lines:
         member = block.members[line]
-        places[member.role] += member.places
-        if member.role is Role.BUCKET:
-            lowest = min(lowest, float(dict(member.labels)["le"]))
-    return Check(
+        places.setdefault(member.role, []).extend(member.places)
+        if member.role is Role.BUCKET and not lowest:
+            # The buckets come in the order of their bounds.
+            lowest = float(dict(member.labels)["le"]) or math.ulp(0.0)
+    return _Check(
         block.kind,
-        tuple(first + line for line in group),
-        tuple(places[Role.VALUE]),
-        tuple(places[Role.BUCKET]),
-        (*places[Role.COUNT], *places[Role.GCOUNT]),
-        (*places[Role.SUM], *places[Role.GSUM]),
+        tuple(range(first + lines.start, first + lines.stop)),
+        tuple(places.get(Role.VALUE, ())),
+        tuple(places.get(Role.BUCKET, ())),
+        (*places.get(Role.COUNT, ()), *places.get(Role.GCOUNT, ())),
+        (*places.get(Role.SUM, ()), *places.get(Role.GSUM, ())),
         lowest < 0,
     )

@@ -94,7 +94,9 @@ class Collector:
     def page(self, form: Form, gathered: Gathered) -> bytes:
         """The page in a form.  What is worked out for it is kept for the next one like it."""
         key = (form, gathered.merged)
-        found = self._plans.pop(key, None) or plan(gathered.merged, form)
+        found = self._plans.pop(key, None) or plan(
+            gathered.merged, form, sum(reading.shape.size for reading in gathered.readings)
+        )
         _keep(self._plans, key, found)
         return found.write(gathered.readings)
 
@@ -121,12 +123,14 @@ class Collector:
             merged = merge(self._parts(up), shared)
             self.collisions = merged.collisions
         _keep(self._merges, (shapes, shared), merged)
-        origins = ("", *(source.name for source, _ in up))
-        return Gathered(merged, (own, *(reading for _, reading in up)), origins, results)
+        origins = (*(source.name for source, _ in up), "")
+        return Gathered(merged, (*(reading for _, reading in up), own), origins, results)
 
     def _parts(self, up: Sequence[tuple[Source, Reading]]) -> list[Part]:
-        parts = [Part("", 0, self._health_offers)]
-        offset = self._health_shape.size
+        # Its own metrics come first on the page, but their values last: then those of the first
+        # source are where the source has them.
+        parts = [Part("", sum(r.shape.size for _, r in up), self._health_offers)]
+        offset = 0
         for source, reading in up:
             labels = tuple(source.settings.labels.items())
             offers = source.contribution(reading.shape).offers

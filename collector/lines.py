@@ -6,21 +6,29 @@ any order of metadata.
 """
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable
+from typing import NamedTuple
 
-from firsttoken.collector.page import Kind, MalformedError, Series
+from firsttoken.collector.page import Kind, Labels, LimitError, MalformedError, Series
 
-__all__ = ["Metadata", "SampleLine", "metadata", "plain_series", "sample", "series"]
+__all__ = [
+    "Metadata",
+    "Plain",
+    "Tail",
+    "check_labels",
+    "head",
+    "metadata",
+    "series",
+    "shown",
+    "tail",
+]
 
 # Possessive quantifiers keep each match linear in the length of the line.
 _QUOTED = rb'"(?:[^"\\]|\\.)*+"'
 _IDENTITY = rb"(?:[a-zA-Z_:][a-zA-Z0-9_:]*+)?[ \t]*+(?:\{(?:[^\"}]|" + _QUOTED + rb")*+\})?"
-_SAMPLE = re.compile(
-    rb"[ \t]*+(?P<identity>" + _IDENTITY + rb")[ \t]*+"
-    rb"(?P<value>[^ \t#{}]++)"
-    rb"(?:[ \t]++(?P<timestamp>-?+[0-9][0-9.eE+-]*+))?[ \t]*+"
-    rb"(?:#[ \t]*+(?P<exemplar>\{.*))?+",
-    re.DOTALL,
+_HEAD = re.compile(rb"[ \t]*+(?P<identity>" + _IDENTITY + rb")[ \t]*+", re.DOTALL)
+_TAIL = re.compile(
+    rb"([^ \t#{}]++)(?:[ \t]++(-?+[0-9][0-9.eE+-]*+))?[ \t]*+(?:#[ \t]*+(\{.*))?+", re.DOTALL
 )
 _EXEMPLAR = re.compile(
     rb"(\{(?:[^\"}]|" + _QUOTED + rb")*+\})[ \t]++([^ \t]++)(?:[ \t]++([^ \t]++))?[ \t]*+",
@@ -28,9 +36,8 @@ _EXEMPLAR = re.compile(
 )
 _NAME = re.compile(rb"([a-zA-Z_:][a-zA-Z0-9_:]*+)?[ \t]*+(?:\{(.*)\})?", re.DOTALL)
 # How nearly every series is written: nothing escaped, no space to spare.
-_PLAIN = re.compile(
-    rb"([a-zA-Z_:][a-zA-Z0-9_:]*+)(?:\{((?:[a-zA-Z_][a-zA-Z0-9_]*+=\"[^\"\\]*+\",?+)*+)\})?+"
-)
+_PLAIN_NAME = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*+")
+_PLAIN_LABELS = re.compile(rb"(?:[a-zA-Z_][a-zA-Z0-9_]*+=\"[^\"\\]*+\"(?:,|(?=\})))*+\}")
 _PLAIN_LABEL = re.compile(r'([a-zA-Z0-9_]++)="([^"]*+)"')
 _LABEL = re.compile(
     rb"[ \t]*+(?:([a-zA-Z_:][a-zA-Z0-9_:.]*+)|(" + _QUOTED + rb"))[ \t]*+"
@@ -46,18 +53,15 @@ _MEANING = {"\\": "\\", "n": "\n", '"': '"'}
 _KINDS = {kind.value: kind for kind in Kind} | {"untyped": Kind.UNKNOWN}
 
 
-@dataclass(frozen=True, slots=True)
-class SampleLine:
-    """One sample: the bytes of its identity and of its numbers."""
+class Tail(NamedTuple):
+    """What stands after a series on its line."""
 
-    identity: bytes
     value: bytes
-    timestamp: bytes | None
-    exemplar: bytes | None
+    timestamp: bytes | None = None
+    exemplar: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(NamedTuple):
     """One ``# HELP``, ``# TYPE`` or ``# UNIT`` line."""
 
     what: str
@@ -70,49 +74,86 @@ class Metadata:
         return _KINDS.get(self.text.strip().lower(), Kind.UNKNOWN)
 
 
-def sample(line: bytes) -> SampleLine:
-    """A line that is no comment; raises MalformedError."""
-    match = _SAMPLE.fullmatch(line)
+def head(line: bytes) -> bytes:
+    """All of a line that is no comment up to its number; raises MalformedError."""
+    match = _HEAD.match(line)
     if match is None or not match["identity"]:
-        raise MalformedError(f"not a sample: {_shown(line)}")
-    exemplar = match["exemplar"]
+        raise MalformedError(f"not a sample: {shown(line)}")
+    return match[0]
+
+
+def tail(text: bytes) -> Tail:
+    """The number, and what may follow it; raises MalformedError."""
+    match = _TAIL.fullmatch(text)
+    if match is None:
+        raise MalformedError(f"no number, or more than a number: {shown(text)}")
+    value, timestamp, exemplar = match.groups()
     if exemplar is not None:
         found = _EXEMPLAR.fullmatch(exemplar)
         if found is None:
-            raise MalformedError(f"not an exemplar: {_shown(line)}")
+            raise MalformedError(f"not an exemplar: {shown(text)}")
         exemplar = b" ".join(part for part in found.groups() if part is not None)
-    return SampleLine(match["identity"], match["value"], match["timestamp"], exemplar)
+    return Tail(value, timestamp, exemplar)
 
 
-def plain_series(head: bytes) -> Series | None:
-    """The series that ``head``, all of a line before its last space, is if it is written plainly.
+class Plain:
+    """Reads series that are written plainly, each set of labels once."""
 
-    None says nothing: the line may have a timestamp, or be no sample at all.
-    """
-    match = _PLAIN.fullmatch(head)
-    if match is None:
-        return None
-    try:
-        labels = _PLAIN_LABEL.findall((match[2] or b"").decode())
-    except UnicodeDecodeError:
-        return None
-    if len(dict(labels)) != len(labels):
-        return None
-    return Series(match[1].decode(), tuple(item for item in labels if item[1]))
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
+        self._names: dict[bytes, str | None] = {}
+        self._sets: dict[bytes, Labels | None] = {b"": ()}
+        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+
+    def series(self, head: bytes) -> Series | None:
+        """The series that ``head``, all of a line up to and with its last space, is.
+
+        None says nothing: the line may have a timestamp, or be no sample at all.
+        """
+        start, _, rest = head[:-1].partition(b"{")
+        name = self._names.get(start, "")
+        if name == "":
+            name = self._names[start] = start.decode() if _PLAIN_NAME.fullmatch(start) else None
+        if name is None:
+            return None
+        labels = self._sets.get(rest, ())
+        if not labels and rest:
+            labels = self._sets[rest] = self._labels(rest)
+        return None if labels is None else Series(name, labels)
+
+    def _labels(self, rest: bytes) -> Labels | None:
+        if _PLAIN_LABELS.fullmatch(rest) is None:
+            return None
+        try:
+            labels = _PLAIN_LABEL.findall(rest.decode())
+        except UnicodeDecodeError:
+            return None
+        if len(dict(labels)) != len(labels):
+            return None
+        check_labels(labels, self._longest)
+        share = self._pairs.setdefault
+        return tuple([share(item, item) for item in labels if item[1]])
+
+
+def check_labels(labels: Iterable[tuple[str, str]], longest: int) -> None:
+    """Raises LimitError if a label's value has more characters than ``longest``."""
+    for name, value in labels:
+        if len(value) > longest:
+            raise LimitError(f"label {name} has more than {longest} characters")
 
 
 def series(identity: bytes) -> Series:
     """The name and labels of a sample; raises MalformedError."""
     match = _NAME.fullmatch(identity.rstrip())
     if match is None:
-        raise MalformedError(f"not a series: {_shown(identity)}")
+        raise MalformedError(f"not a series: {shown(identity)}")
     try:
         name = (match[1] or b"").decode()
         labels, quoted_name = _labels(match[2] or b"", identity)
     except UnicodeDecodeError:
-        raise MalformedError(f"not UTF-8: {_shown(identity)}") from None
+        raise MalformedError(f"not UTF-8: {shown(identity)}") from None
     if bool(name) == bool(quoted_name):
-        raise MalformedError(f"a series has one name: {_shown(identity)}")
+        raise MalformedError(f"a series has one name: {shown(identity)}")
     return Series(name or quoted_name, tuple(item for item in labels.items() if item[1]))
 
 
@@ -123,16 +164,16 @@ def _labels(text: bytes, identity: bytes) -> tuple[dict[str, str], str]:
     while text[place:].strip():
         match = _LABEL.match(text, place)
         if match is None:
-            raise MalformedError(f"labels cannot be read: {_shown(identity)}")
+            raise MalformedError(f"labels cannot be read: {shown(identity)}")
         bare, quoted, value = match.groups()
         if value is None:
             if name or quoted is None:
-                raise MalformedError(f"a label without a value: {_shown(identity)}")
+                raise MalformedError(f"a label without a value: {shown(identity)}")
             name = _unquote(quoted)
         else:
             label = bare.decode() if quoted is None else _unquote(quoted)
             if label in labels:
-                raise MalformedError(f"label {label} is there twice: {_shown(identity)}")
+                raise MalformedError(f"label {label} is there twice: {shown(identity)}")
             labels[label] = _unquote(value)
         place = match.end()
     return labels, name
@@ -158,7 +199,7 @@ def _unescape(text: str) -> str:
     return _ESCAPE.sub(lambda match: _MEANING[match[1]], text)
 
 
-def _shown(line: bytes) -> str:
+def shown(line: bytes) -> str:
     """At most 80 characters of a line, for a message."""
     text = line.decode(errors="backslashreplace")
     return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -19,6 +19,8 @@ RUNTIME = ("process_", "python_", "go_", "promhttp_")
 """What every server says about its own process: labelled even while only one source says it, so
 that a series keeps its identity when a second source comes up."""
 
+_SOURCE_NAMES = (SOURCE.name, SOURCE.label)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
@@ -65,43 +67,79 @@ def shared_names(offered: Mapping[str, Iterable[str]]) -> frozenset[str]:
 
 def merge(parts: Sequence[Part], shared: frozenset[str]) -> Merged:
     """One family for each name, in the order of first appearance."""
-    kinds: dict[str, Offer] = {}
-    members: dict[str, dict[tuple[Role, frozenset[tuple[str, str]]], Member]] = {}
-    collisions: list[Collision] = []
+    offered: dict[str, list[tuple[Part, Offer]]] = {}
     for part in parts:
         for offer in part.offers:
-            first = kinds.setdefault(offer.name, offer)
-            if first.kind is not offer.kind:
+            offered.setdefault(offer.name, []).append((part, offer))
+    places = {part.source: _Placing(part) for part in parts}
+    collisions: list[Collision] = []
+    families = []
+    for name, offers in offered.items():
+        first = offers[0][1]
+        members: dict[tuple[Role, frozenset[tuple[str, str]]], Member] = {}
+        alone = len(offers) == 1
+        for part, offer in offers:
+            if offer.kind is not first.kind:
                 reason = f"is a {offer.kind}, but was a {first.kind} before"
-                collisions.append(Collision(offer.name, part.source, reason))
+                collisions.append(Collision(name, part.source, reason))
                 continue
-            label = part.source if part.source and offer.name in shared else ""
-            family = members.setdefault(offer.name, {})
-            doubled = 0
-            for member in offer.members:
-                placed = _placed(member, part, label)
-                key = (member.role, frozenset(placed.labels))
-                doubled += family.setdefault(key, placed) is not placed
+            placed = places[part.source].members(offer, shared=name in shared)
+            if alone:
+                # What one family says twice is found when its lines are written.
+                families.append(replace(first, members=placed))
+                continue
+            before = len(members)
+            for member in placed:
+                members.setdefault((member.role, frozenset(member.labels)), member)
+            doubled = before + len(placed) - len(members)
             if doubled:
                 reason = f"{doubled} series were there already"
-                collisions.append(Collision(offer.name, part.source, reason))
-    families = tuple(
-        replace(kinds[name], members=tuple(found.values())) for name, found in members.items()
-    )
-    return Merged(families, tuple(collisions))
+                collisions.append(Collision(name, part.source, reason))
+        if not alone:
+            families.append(replace(first, members=tuple(members.values())))
+    return Merged(tuple(families), tuple(collisions))
 
 
-def _placed(member: Member, part: Part, source: str) -> Member:
-    """A member with its places among all values, and the labels that this page needs."""
-    labels = member.labels
-    if part.labels:
+class _Placing:
+    """Puts one source's members onto a page: where their values are, and the labels it needs."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._labelled: dict[tuple[Labels, bool], Labels] = {}
+
+    def members(self, offer: Offer, *, shared: bool) -> tuple[Member, ...]:
+        """An offer's members with their places among all values."""
+        part = self._part
+        shared = shared and part.source != ""
+        offset, plain = part.offset, not part.labels and not shared
+        if plain and not offset:
+            return offer.members
+        return tuple(
+            [
+                Member(
+                    member.role,
+                    member.labels if plain else self._labels(member.labels, shared),
+                    tuple([offset + place for place in member.places]),
+                    member.scale,
+                    member.translation,
+                )
+                for member in offer.members
+            ]
+        )
+
+    def _labels(self, labels: Labels, shared: bool) -> Labels:
+        found = self._labelled.get((labels, shared))
+        if found is None:
+            found = self._labelled[labels, shared] = self._added(labels, shared=shared)
+        return found
+
+    def _added(self, labels: Labels, *, shared: bool) -> Labels:
         # A form may write a dot as an underscore, and then the names must still differ.
         own = {label_name(name) for name, _ in labels}
-        labels = (*labels, *(item for item in part.labels if item[0] not in own))
-    if source:
-        labels = (
-            *((f"exported_{k}" if k in (SOURCE.name, SOURCE.label) else k, v) for k, v in labels),
-            (SOURCE.name, source),
-        )
-    places = tuple([part.offset + place for place in member.places])
-    return Member(member.role, labels, places, member.scale, member.translation)
+        more = [item for item in self._part.labels if item[0] not in own]
+        if not shared:
+            return (*labels, *more)
+        # A source that is a collector itself has told its own source already: both are said.
+        path = [self._part.source, *(v for k, v in labels if k in _SOURCE_NAMES)]
+        kept = [item for item in labels if item[0] not in _SOURCE_NAMES]
+        return (*kept, *more, (SOURCE.name, "/".join(path)))

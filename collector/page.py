@@ -7,8 +7,19 @@ includes ``_total``, an info metric's ``_info``.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
-__all__ = ["Family", "Kind", "Labels", "MalformedError", "Reading", "Role", "Series", "Shape"]
+__all__ = [
+    "Family",
+    "Kind",
+    "Labels",
+    "LimitError",
+    "MalformedError",
+    "Reading",
+    "Role",
+    "Series",
+    "Shape",
+]
 
 Labels = tuple[tuple[str, str], ...]
 """Label names and values, unescaped, in the page's order; an empty value is no label."""
@@ -16,6 +27,10 @@ Labels = tuple[tuple[str, str], ...]
 
 class MalformedError(ValueError):
     """Raised when a page cannot be read; the text says what and where."""
+
+
+class LimitError(MalformedError):
+    """Raised when a page is larger than the configuration allows."""
 
 
 class Kind(StrEnum):
@@ -43,8 +58,7 @@ class Role(StrEnum):
     GSUM = "_gsum"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Series:
+class Series(NamedTuple):
     """The identity of one line of a page.  The same identity is the same object in every scrape."""
 
     name: str

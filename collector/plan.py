@@ -3,29 +3,20 @@
 Writing a page is then to put each number into its place.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from firsttoken.collector.blocks import blocks
-from firsttoken.collector.checks import Check, checks
+from firsttoken.collector.checks import Checks
 from firsttoken.collector.form import Form
 from firsttoken.collector.merge import Merged
 from firsttoken.collector.numbers import milliseconds, seconds
 from firsttoken.collector.page import Reading
+from firsttoken.collector.picking import Picker, picker
 from firsttoken.collector.translate import Member
-from firsttoken.collector.values import is_copied, number_text
+from firsttoken.collector.values import Converter, is_copied, number_text
 
 __all__ = ["Plan", "plan"]
-
-
-@dataclass(frozen=True, slots=True)
-class _Special:
-    """A line whose number is not simply copied."""
-
-    slot: int
-    member: Member
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,82 +26,126 @@ class Plan:
     form: Form
     template: tuple[bytes, ...]
     """Line beginnings and, after each, a place for its number; the end of the page."""
-    pick: Callable[[Sequence[bytes]], Sequence[bytes]]
-    specials: tuple[_Special, ...]
-    checks: tuple[Check, ...]
+    pick: Picker
+    """A line's number, from all values and what was worked out, which stands behind them."""
+    converted: tuple[tuple[Converter, Picker], ...]
+    combined: tuple[Member, ...]
+    checks: Checks
     """In OpenMetrics, what the numbers must be like."""
-    slots: Mapping[int, int]
-    """Place among all values -> number of the line that copies it."""
+    chosen: tuple[int, ...]
+    """Of each line its place among all values, or that of the first it is worked out from."""
+    _slots: dict[int, int] = field(default_factory=dict)
 
     def write(self, readings: Sequence[Reading]) -> bytes:
         """The page of these readings, whose shapes and order are those of the plan."""
-        values: list[bytes] = []
+        values: list[bytes | None] = []
         numbers: list[float] = []
         for reading in readings:
             values.extend(reading.values)
             numbers.extend(reading.numbers)
+        complete = self._work_out(values, numbers)
         parts = list(self.template)
-        parts[1::2] = self.pick(values)
-        for special in self.specials:
-            text = number_text(special.member, values, numbers)
-            if text is None:
-                _leave_out(parts, special.slot)
-            else:
-                parts[2 * special.slot + 1] = text
-        self._stamp(parts, readings)
-        for check in self.checks:
-            if not (check.holds(numbers) and _stamped_alike(check.slots, parts)):
-                for slot in check.slots:
+        picked = self.pick(values)
+        parts[1::2] = picked
+        if not complete:
+            for slot, text in enumerate(picked):
+                if text is None:
                     _leave_out(parts, slot)
-        return b"".join(parts)
+        stamped = any(reading.timestamps or reading.exemplars for reading in readings)
+        if stamped:
+            self._stamp(parts, readings)
+        if self.form.openmetrics:
+            self._check(parts, numbers, stamped=stamped)
+        return b"".join(parts)[1:]
+
+    def _work_out(self, values: list[bytes | None], numbers: Sequence[float]) -> bool:
+        """Put what is not copied behind the values; whether each of them says something."""
+        complete = True
+        more: list[bytes | None] = []
+        for converter, pick in self.converted:
+            found = list(map(converter.__getitem__, pick(values)))
+            complete = complete and None not in found
+            more += found
+        texts: Sequence[bytes] = values  # type: ignore[assignment]  # None comes only behind them
+        for member in self.combined:
+            text = number_text(member, texts, numbers)
+            complete = complete and text is not None
+            more.append(text)
+        values += more
+        return complete
+
+    def _check(self, parts: list[bytes], numbers: Sequence[float], *, stamped: bool) -> None:
+        wrong = list(self.checks.violations(numbers))
+        if stamped:
+            wrong += [group for group in self.checks.groups() if not _stamped_alike(group, parts)]
+        for slots in wrong:
+            for slot in slots:
+                _leave_out(parts, slot)
 
     def _stamp(self, parts: list[bytes], readings: Sequence[Reading]) -> None:
         """Timestamps, and in OpenMetrics exemplars, after the numbers that have them."""
+        if not self._slots:
+            for slot, place in enumerate(self.chosen):
+                self._slots.setdefault(place, slot)
         offset = 0
         for reading in readings:
             for place, stamp in _stamps(reading, openmetrics=self.form.openmetrics):
-                slot = self.slots.get(offset + place)
-                if slot is not None and parts[2 * slot + 1] and stamp:
-                    parts[2 * slot + 1] += b" " + stamp
+                found = self._slots.get(offset + place)
+                if found is not None and parts[2 * found + 1] and stamp:
+                    parts[2 * found + 1] += b" " + stamp
             offset += reading.shape.size
 
 
-def plan(merged: Merged, form: Form) -> Plan:
-    """The plan of a page with these families."""
+def plan(merged: Merged, form: Form, size: int) -> Plan:
+    """The plan of a page with these families; ``size`` is how many values all readings have."""
     template: list[bytes] = []
-    chosen: list[int] = []
-    specials: list[_Special] = []
-    found: list[Check] = []
-    slots: dict[int, int] = {}
-    line_end = b""
+    members: list[Member] = []
+    checks = Checks()
     for block in blocks(merged.families, form):
         header = block.header
-        first = len(chosen)
-        for beginning, member in zip(block.beginnings, block.members, strict=True):
-            slot = len(chosen)
-            left = line_end + header
-            template += (left + beginning, b"")
-            chosen.append(member.places[0])
-            slots.setdefault(member.places[0], slot)
-            if not is_copied(member):
-                specials.append(_Special(slot, member))
-            header, line_end = b"", b"\n"
+        for beginning in block.beginnings:
+            template += (header + beginning if header else beginning, b"")
+            header = b""
+        members += block.members
         if form.openmetrics:
-            found += checks(block, first)
-    end = line_end + (b"# EOF\n" if form.openmetrics else b"")
-    return Plan(form, (*template, end), _picker(chosen), tuple(specials), tuple(found), slots)
+            checks.add(block)
+    template.append(b"\n# EOF\n" if form.openmetrics else b"\n")
+    picked, converted, combined = _worked_out(members, size)
+    chosen = tuple([member.places[0] for member in members])
+    return Plan(
+        form, tuple(template), picker(picked), tuple(converted), tuple(combined), checks, chosen
+    )
 
 
-def _picker(chosen: list[int]) -> Callable[[Sequence[bytes]], Sequence[bytes]]:
-    if len(chosen) > 1:
-        pick: Any = itemgetter(*chosen)
-        return pick  # type: ignore[no-any-return]
-    return lambda values: [values[place] for place in chosen]
+def _worked_out(
+    members: Sequence[Member], size: int
+) -> tuple[list[int], list[tuple[Converter, Picker]], list[Member]]:
+    """Where each line's number is, and what stands behind the values that are copied."""
+    groups: dict[Converter.Key, list[int]] = {}
+    combined: list[int] = []
+    picked = []
+    for line, member in enumerate(members):
+        picked.append(member.places[0])
+        if is_copied(member):
+            continue
+        if len(member.places) > 1:
+            combined.append(line)
+        else:
+            groups.setdefault(Converter.key(member), []).append(line)
+    behind = size
+    converted = []
+    for key, lines in groups.items():
+        converted.append((Converter(key), picker([picked[line] for line in lines])))
+        for line in lines:
+            picked[line], behind = behind, behind + 1
+    for line in combined:
+        picked[line], behind = behind, behind + 1
+    return picked, converted, [members[line] for line in combined]
 
 
 def _leave_out(parts: list[bytes], slot: int) -> None:
-    """Take a line away, but neither the end of the line before it nor its family's comments."""
-    if parts[2 * slot + 1]:
+    """Take a line away, but not its family's comments."""
+    if parts[2 * slot + 1] != b"":
         above, newline, _ = parts[2 * slot].rpartition(b"\n")
         parts[2 * slot] = above if newline else b""
         parts[2 * slot + 1] = b""
@@ -128,7 +163,8 @@ def _stamped_alike(slots: Sequence[int], parts: Sequence[bytes]) -> bool:
 
 def _stamps(reading: Reading, *, openmetrics: bool) -> Iterator[tuple[int, bytes]]:
     was_openmetrics = reading.shape.openmetrics
-    for place, stamp in reading.timestamps.items():
+    stamps: Mapping[int, bytes] = reading.timestamps
+    for place, stamp in stamps.items():
         if was_openmetrics == openmetrics:
             yield place, stamp
         else:

@@ -1,58 +1,80 @@
 """One source's pages to readings: all of the page or none of it.
 
 A page differs from the one before it in its numbers alone, nearly always.  So the first page is
-read line by line, and what it was made of is kept: how its white space runs, and every token that
-is not a number.  A later page with the same skeleton is split once and its numbers are picked out;
-any other page is read line by line again, with the series that are known already not parsed again.
+read line by line, and the beginning of each line, all that stands before its number, is kept.  Of a
+later page the same beginnings are taken off, and what is left must be numbers; any other page is
+read line by line again, with the series that are known already not parsed again.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from operator import itemgetter
-from typing import Any
 
 from firsttoken.collector import lines
 from firsttoken.collector.families import Described, group, unfinished
-from firsttoken.collector.page import MalformedError, Reading, Series, Shape
+from firsttoken.collector.page import LimitError, MalformedError, Reading, Series, Shape
+from firsttoken.collector.picking import Picker, picker
 
-__all__ = ["Reader"]
+__all__ = ["Limits", "Reader"]
 
-_BLACK = bytes(set(range(256)) - set(b" \t\n\r\v\f"))
+_NUMERALS = b"0123456789.eE+-"
 _SPECIAL = {"nan": b"NaN", "inf": b"+Inf", "-inf": b"-Inf"}
+_SPELLED = frozenset((b"nan", b"inf", b"infinity"))
+_LINES_PER_SAMPLE = 4
+"""A family of one sample may have HELP, TYPE and UNIT; beyond that a page is not looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a page may have before it is refused."""
+
+    samples: int = 200_000
+    label: int = 4096
+    """Characters of a label's value."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Skeleton:
     """What of a page is the same in every scrape."""
 
-    white: bytes
-    others: tuple[bytes, ...]
-    pick_others: Callable[[list[bytes]], tuple[bytes, ...]]
-    pick_values: Callable[[list[bytes]], tuple[bytes, ...]]
+    beginnings: tuple[bytes, ...]
+    """Of each line all up to its number; of a line without a number all of it."""
+    pick_others: Picker
+    pick_values: Picker
+    tailed: frozenset[int]
+    """Samples after whose number something may stand."""
     shape: Shape
 
     def read(self, body: bytes) -> Reading | None:
         """The page's reading if it has this skeleton and all its numbers are numbers."""
-        if body.translate(None, _BLACK) != self.white:
+        found = body.split(b"\n")
+        if len(found) != len(self.beginnings):
             return None
-        tokens = body.split()
-        if len(tokens) != len(self.others) + self.shape.size:
+        rest = list(map(bytes.removeprefix, found, self.beginnings))
+        if any(self.pick_others(rest)):
             return None
-        if self.pick_others(tokens) != self.others:
-            return None
-        values = self.pick_values(tokens)
+        values: Sequence[bytes] = self.pick_values(rest)
+        timestamps: dict[int, bytes] = {}
+        exemplars: dict[int, bytes] = {}
         try:
+            if self.tailed:
+                values = list(values)
+                for place in self.tailed:
+                    said = lines.tail(values[place])
+                    values[place] = said.value
+                    _note(place, said, timestamps, exemplars)
+            # A line that does not begin as it did is still whole here, and no number.
             checked, numbers = _numbers(values)
         except MalformedError:
             return None
-        return Reading(self.shape, checked, numbers)
+        return Reading(self.shape, checked, numbers, timestamps, exemplars)
 
 
 class Reader:
     """Reads the pages of one source, remembering what does not change between them."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Limits | None = None) -> None:
+        self._limits = limits or Limits()
         self._known: dict[bytes, Series] = {}
         self._described: Described = {}
         self._order: list[Series] = []
@@ -64,11 +86,17 @@ class Reader:
         """How many series are known; never more than the last page had."""
         return len(self._known)
 
+    def knows(self, body: bytes) -> bool:
+        """Whether the page is, at a glance, like the one before, so that reading it is quick."""
+        found = self._skeleton
+        return found is not None and body.count(b"\n") == len(found.beginnings) - 1
+
     def read(self, body: bytes, *, openmetrics: bool = False, sealed: bool = True) -> Reading:
         """A whole page.
 
         ``sealed`` says that the transport vouches for the length; without it a page that ends in
-        the middle of a line, or of a histogram, is taken for cut.  Raises MalformedError.
+        the middle of a line, or of a histogram, is taken for cut.  Raises MalformedError, and of
+        it LimitError.
         """
         if self._skeleton is not None and self._skeleton.shape.openmetrics == openmetrics:
             reading = self._skeleton.read(body)
@@ -77,11 +105,15 @@ class Reader:
         return self._read_lines(body, openmetrics=openmetrics, sealed=sealed)
 
     def _read_lines(self, body: bytes, *, openmetrics: bool, sealed: bool) -> Reading:
+        if body.count(b"\n") > _LINES_PER_SAMPLE * self._limits.samples:
+            raise LimitError(f"more than {self._limits.samples} samples")
         body = body.removeprefix(b"\xef\xbb\xbf")
         if not sealed and not body.endswith(b"\n"):
             raise MalformedError("cut: the last line does not end")
-        page = _Page(self._known)
+        page = _Page(self._known, self._limits)
         page.add(_text_lines(body, openmetrics=openmetrics))
+        if len(page.values) > self._limits.samples:
+            raise LimitError(f"more than {self._limits.samples} samples")
         values, numbers = _numbers(page.values)
         shape = self._shape
         if (
@@ -98,79 +130,87 @@ class Reader:
         # Only what this page has is kept, so that memory is bounded by one page under full churn.
         self._known, self._order, self._described = page.known, page.order, page.described
         self._shape = shape
-        self._skeleton = page.skeleton(body, shape)
+        self._skeleton = page.skeleton(shape)
         return Reading(shape, values, numbers, page.timestamps, page.exemplars)
 
 
 class _Page:
     """One page while it is read line by line."""
 
-    def __init__(self, known: dict[bytes, Series]) -> None:
+    def __init__(self, known: dict[bytes, Series], limits: Limits) -> None:
         self._before = known
+        self._limits = limits
+        self._plain = lines.Plain(limits.label)
         self.known: dict[bytes, Series] = {}
         self.order: list[Series] = []
         self.values: list[bytes] = []
         self.timestamps: dict[int, bytes] = {}
         self.exemplars: dict[int, bytes] = {}
         self.described: Described = {}
+        self._beginnings: list[bytes] = []
         self._places: list[int] = []
-        self._tokens = 0
-        self._regular = True
+        """The lines that are samples."""
 
     def add(self, text_lines: Sequence[bytes]) -> None:
+        before, plain = self._before, self._plain
         for line in text_lines:
-            head, _, tail = line.rpartition(b" ")
-            found = self._before.get(head)
-            if found is None and tail:
-                found = self.known.get(head) or lines.plain_series(head)
+            cut = line.rfind(b" ") + 1
+            head = line[:cut]
+            found = before.get(head)
             if found is not None:
-                self._sample(head, found, tail)
+                self._sample(head, found, line[cut:])
             elif line.lstrip(b" \t")[:1] == b"#":
                 self._comment(line)
             elif line.strip():
-                self._parse(line)
+                found = plain.series(head) if cut else None
+                if found is not None:
+                    self._sample(head, found, line[cut:])
+                else:
+                    self._parse(line)
+            else:
+                self._beginnings.append(line)
 
     def _parse(self, line: bytes) -> None:
-        parsed = lines.sample(line)
-        identity = parsed.identity.rstrip()
-        found = self._before.get(identity) or self.known.get(identity)
-        place = len(self.values)
-        self._sample(identity, found or lines.series(identity), parsed.value)
-        if parsed.timestamp is not None:
-            self.timestamps[place] = parsed.timestamp
-        if parsed.exemplar is not None:
-            self.exemplars[place] = parsed.exemplar
-        if line.split() != [*identity.split(), parsed.value]:
-            self._regular = False
+        head = lines.head(line)
+        said = lines.tail(line[len(head) :])
+        found = self._before.get(head) or self.known.get(head)
+        if found is None:
+            found = lines.series(head.strip())
+            lines.check_labels(found.labels, self._limits.label)
+        _note(len(self.values), said, self.timestamps, self.exemplars)
+        self._sample(head, found, said.value)
 
-    def _sample(self, identity: bytes, found: Series, value: bytes) -> None:
-        self.known[identity] = found
+    def _sample(self, head: bytes, found: Series, value: bytes) -> None:
+        self.known[head] = found
         self.order.append(found)
         self.values.append(value)
-        self._tokens += len(identity.split())
-        self._places.append(self._tokens)
-        self._tokens += 1
+        self._places.append(len(self._beginnings))
+        self._beginnings.append(head)
 
     def _comment(self, line: bytes) -> None:
-        self._tokens += len(line.split())
+        self._beginnings.append(line)
         said = lines.metadata(line)
         if said is not None:
             self.described.setdefault((said.what, said.name), said)
 
-    def skeleton(self, body: bytes, shape: Shape) -> _Skeleton | None:
-        """What later pages are held against, if numbers can be told apart by their place alone."""
-        places = self._places
-        if not self._regular or len(places) < 2:
-            return None
-        tokens = body.split()
-        volatile = set(places)
-        rest = [place for place in range(len(tokens)) if place not in volatile]
-        if len(rest) < 2 or len(tokens) != self._tokens:
-            return None
-        pick: Any = itemgetter(*rest)
+    def skeleton(self, shape: Shape) -> _Skeleton:
+        """What later pages are held against."""
+        samples = set(self._places)
+        others = [line for line in range(len(self._beginnings)) if line not in samples]
+        tailed = frozenset((*self.timestamps, *self.exemplars))
         return _Skeleton(
-            body.translate(None, _BLACK), pick(tokens), pick, itemgetter(*places), shape
+            tuple(self._beginnings), picker(others), picker(self._places), tailed, shape
         )
+
+
+def _note(
+    place: int, said: lines.Tail, timestamps: dict[int, bytes], exemplars: dict[int, bytes]
+) -> None:
+    """Keep what stands after a number."""
+    if said.timestamp is not None:
+        timestamps[place] = said.timestamp
+    if said.exemplar is not None:
+        exemplars[place] = said.exemplar
 
 
 def _text_lines(body: bytes, *, openmetrics: bool) -> list[bytes]:
@@ -180,9 +220,10 @@ def _text_lines(body: bytes, *, openmetrics: bool) -> list[bytes]:
     found = body.split(b"\n")
     if not openmetrics:
         return found
-    while found and not found[-1]:
-        found.pop()
-    if not found or found[-1] != b"# EOF":
+    last = len(found)
+    while last and not found[last - 1]:
+        last -= 1
+    if not last or found[last - 1] != b"# EOF":
         raise MalformedError("cut: an OpenMetrics page ends with # EOF")
     if found.count(b"# EOF") > 1:
         raise MalformedError("# EOF is there more than once")
@@ -195,17 +236,19 @@ def _numbers(values: Sequence[bytes]) -> tuple[Sequence[bytes], tuple[float, ...
         numbers = tuple(map(float, values))
     except ValueError:
         bad = next(value for value in values if not _is_number(value))
-        raise MalformedError(f"not a number: {bad.decode(errors='backslashreplace')!r}") from None
-    if b"_" in b"".join(values):
-        raise MalformedError("a number has an underscore")
+        raise MalformedError(f"not a number: {lines.shown(bad)}") from None
     # One sum tells whether all are finite; if it overflows, looking closer does no harm.
-    if math.isfinite(sum(numbers)):
+    if math.isfinite(sum(numbers)) and not b"".join(values).translate(None, _NUMERALS):
         return values, numbers
-    spelled = [
-        value if math.isfinite(number) else _SPECIAL[str(number)]
-        for value, number in zip(values, numbers, strict=True)
-    ]
+    spelled = [_spelled(value, number) for value, number in zip(values, numbers, strict=True)]
     return spelled, numbers
+
+
+def _spelled(value: bytes, number: float) -> bytes:
+    """A number's text as all readers know it; raises MalformedError for what only Python reads."""
+    if value.translate(None, _NUMERALS) and value.lstrip(b"+-").lower() not in _SPELLED:
+        raise MalformedError(f"not a number: {lines.shown(value)}")
+    return value if math.isfinite(number) else _SPECIAL[str(number)]
 
 
 def _is_number(value: bytes) -> bool:

@@ -1,12 +1,12 @@
 """One source's shape to the families that it contributes, under convention names where known."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from firsttoken.catalogue import Metric
 from firsttoken.collector.numbers import canonical, scaled
-from firsttoken.collector.page import Family, Kind, Labels, Role, Series, Shape
+from firsttoken.collector.page import Family, Kind, Labels, Role, Shape
 from firsttoken.collector.settings import Names
 from firsttoken.exporters.profile import Profile, Translation
 from firsttoken.naming import unit_suffix
@@ -16,8 +16,7 @@ __all__ = ["BOUND", "Contribution", "Fate", "Member", "Offer", "Translator"]
 BOUND = {Role.BUCKET: "le", Role.VALUE: "quantile"}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Member:
+class Member(NamedTuple):
     """One series to serve; of several ``places`` the translation says how they become one."""
 
     role: Role
@@ -77,8 +76,9 @@ class Translator:
         offers: list[Offer] = []
         fates: list[Fate] = []
         places: set[int] = set()
+        apart: _Apart = {}
         for family in shape.families:
-            own, outcome = self._offers(family, page)
+            own, outcome = self._offers(family, page, apart)
             offers += own
             names = [offer.name for offer in own] or [""]
             fates += [Fate(family.name, outcome, name) for name in names]
@@ -86,11 +86,13 @@ class Translator:
                 places.update(place for member in offer.members for place in member.places)
         return Contribution(tuple(offers), tuple(fates), shape.size - len(places))
 
-    def _offers(self, family: Family, page: frozenset[str]) -> tuple[list[Offer], str]:
+    def _offers(
+        self, family: Family, page: frozenset[str], apart: "_Apart"
+    ) -> tuple[list[Offer], str]:
         """What a family is offered as, and the word for what became of it."""
         if self._names == "source":
             return [_passed(family)], "passed"
-        renamed = [_renamed(family, found) for found in self._translations(family, page)]
+        renamed = [_renamed(family, found, apart) for found in self._translations(family, page)]
         also = [_passed(family)] if self._names == "both" else []
         if renamed:
             return [*renamed, *also], "renamed"
@@ -123,25 +125,26 @@ def _passed(family: Family) -> Offer:
     return Offer(family.name, family.name, family.kind, family.help, family.unit, members)
 
 
-def _renamed(family: Family, translation: Translation) -> Offer:
+def _renamed(family: Family, translation: Translation, apart: "_Apart") -> Offer:
     """A family under its convention name."""
     metric = translation.metric
     kind = Kind(metric.instrument.prometheus_type)
     found: dict[tuple[Role, Labels], list[int]] = {}
-    cache: dict[Labels, Labels | None] = {}
+    named = _Named(translation, kind, apart)
     part = Role(f"_{translation.part}") if translation.part else None
     for place, had, series in family.samples:
         role = Role.VALUE if part and had is part else had
         if (part and had is not part) or not _fits(role, kind):
             continue
-        labels = _labels(series, role, kind, translation, cache)
+        labels = named.labels(series.labels, role)
         if labels is not None:
             found.setdefault((role, labels), []).append(place)
+    first_only = translation.merge == "refuse"
     members = tuple(
         Member(
             role,
             labels,
-            tuple(places) if translation.merge != "refuse" else tuple(places[:1]),
+            (places[0],) if first_only else tuple(places),
             translation.scale if role in (Role.VALUE, Role.SUM) else None,
             translation if role is Role.VALUE else None,
         )
@@ -157,30 +160,51 @@ def _fits(role: Role, kind: Kind) -> bool:
     return role is Role.VALUE or (role is Role.CREATED and kind is Kind.COUNTER)
 
 
-def _labels(
-    series: Series,
-    role: Role,
-    kind: Kind,
-    translation: Translation,
-    cache: dict[Labels, Labels | None],
-) -> Labels | None:
-    """Attribute names and values of a series; a histogram's buckets share what is worked out."""
-    bound = BOUND[role] if kind is Kind.HISTOGRAM and role is Role.BUCKET else None
-    own = tuple(item for item in series.labels if item[0] != bound) if bound else series.labels
-    if own in cache:
-        attributes = cache[own]
-    else:
-        given: Mapping[str, str] | None = translation.labels(dict(own))
-        attributes = None if given is None else tuple((k, v) for k, v in given.items() if v)
-        cache[own] = attributes
-    if attributes is None or bound is None:
-        return attributes
-    limit = dict(series.labels).get(bound)
-    if limit is None:
-        return None
-    if translation.scale is not None:
-        limit = canonical(scaled(limit.encode(), translation.scale).decode())
-    return (*attributes, (bound, limit))
+_Apart = dict[Labels, tuple[Labels, tuple[str, str] | None]]
+"""A bucket's labels -> the same without its bound, and the bound."""
+
+
+class _Named:
+    """The labels of one family's series as attributes; each set of labels is looked at once."""
+
+    def __init__(self, translation: Translation, kind: Kind, apart: "_Apart") -> None:
+        self._translation = translation
+        self._apart = apart
+        self._histogram = kind is Kind.HISTOGRAM
+        self._all: dict[tuple[Labels, bool], Labels | None] = {}
+        self._attributes: dict[Labels, Labels | None] = {}
+
+    def labels(self, had: Labels, role: Role) -> Labels | None:
+        """Attribute names and values of a series, or None if it is not served."""
+        bucket = self._histogram and role is Role.BUCKET
+        key = (had, bucket)
+        if key not in self._all:
+            self._all[key] = self._bucket(had) if bucket else self._named(had)
+        return self._all[key]
+
+    def _bucket(self, had: Labels) -> Labels | None:
+        """A bucket's; a histogram's buckets share all but their bound."""
+        found = self._apart.get(had)
+        if found is None:
+            limit = next((item for item in had if item[0] == BOUND[Role.BUCKET]), None)
+            rest = tuple([item for item in had if item is not limit])
+            found = self._apart[had] = (rest, limit)
+        rest, limit = found
+        attributes = self._named(rest)
+        if attributes is None or limit is None:
+            return None
+        if self._translation.scale is not None:
+            name, text = limit
+            limit = (name, canonical(scaled(text.encode(), self._translation.scale).decode()))
+        return (*attributes, limit)
+
+    def _named(self, had: Labels) -> Labels | None:
+        if had not in self._attributes:
+            given = self._translation.labels(dict(had))
+            self._attributes[had] = (
+                None if given is None else tuple([item for item in given.items() if item[1]])
+            )
+        return self._attributes[had]
 
 
 def _unit(metric: Metric) -> str:

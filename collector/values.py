@@ -2,12 +2,57 @@
 
 import math
 from collections.abc import Sequence
+from decimal import Decimal
+from typing import NamedTuple
 
 from firsttoken.collector.numbers import scaled
 from firsttoken.collector.translate import Member
 from firsttoken.exporters.translation import combine
 
-__all__ = ["is_copied", "number_text"]
+__all__ = ["Converter", "is_copied", "number_text"]
+
+_REMEMBERED = 4096
+
+
+class Converter(dict[bytes, bytes | None]):
+    """A page's number text -> the text that is served, or None where it says nothing.
+
+    Numbers come again: a dictionary that fills itself, and begins anew when it is large.
+    """
+
+    class Key(NamedTuple):
+        """What is done to a number."""
+
+        scale: Decimal | None
+        minimum: float
+        below: float
+
+    @classmethod
+    def key(cls, member: Member) -> Key:
+        """What is done to the number of a line that is made from one other."""
+        translation = member.translation
+        if translation is None:
+            return cls.Key(member.scale, -math.inf, math.inf)
+        return cls.Key(member.scale, translation.minimum, translation.below)
+
+    def __init__(self, key: Key) -> None:
+        super().__init__()
+        self._key = key
+
+    def __missing__(self, text: bytes) -> bytes | None:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        scale, minimum, below = self._key
+        number = float(text)
+        found: bytes | None = text
+        # NaN is not "not measured": whoever sent it meant it.
+        bounded = minimum > -math.inf or below < math.inf
+        if bounded and not (minimum <= number < below or math.isnan(number)):
+            found = None
+        elif scale is not None:
+            found = scaled(text, scale)
+        self[text] = found
+        return found
 
 
 def is_copied(member: Member) -> bool:

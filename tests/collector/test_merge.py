@@ -80,13 +80,13 @@ def test_two_engines_keep_all_their_series() -> None:
     assert running == ["a", "b"]
 
 
-def test_a_source_label_of_the_source_itself_is_kept_beside() -> None:
+def test_a_source_that_is_a_collector_keeps_its_own_sources_apart() -> None:
     page = b'a{firsttoken_source="inner"} 1\n'
     found = samples(merged(("x", page, None), ("y", page, None)))
 
     assert set(found) == {
-        'a{exported_firsttoken_source="inner",firsttoken_source="x"}',
-        'a{exported_firsttoken_source="inner",firsttoken_source="y"}',
+        'a{firsttoken_source="x/inner"}',
+        'a{firsttoken_source="y/inner"}',
     }
 
 

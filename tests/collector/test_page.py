@@ -33,7 +33,7 @@ def merged(
         offered[name] = [offer.name for offer in offers]
         readings.append(reading)
         offset += reading.shape.size
-    return plan(merge(parts, shared_names(offered)), form).write(readings)
+    return plan(merge(parts, shared_names(offered)), form, offset).write(readings)
 
 
 def parsed(page: bytes) -> list[Metric]:

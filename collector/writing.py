@@ -1,0 +1,181 @@
+"""Lines up to their numbers: what the text format and OpenMetrics write in the same way."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from firsttoken.collector.form import Form, needs_quotes
+from firsttoken.collector.numbers import canonical
+from firsttoken.collector.page import Kind, Labels, Role
+from firsttoken.collector.translate import BOUND, Member, Offer
+
+__all__ = ["GROUPED", "Block", "Writer", "named"]
+
+GROUPED = (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM, Kind.SUMMARY)
+_ORDER = {
+    role: place
+    for place, role in enumerate(
+        (Role.VALUE, Role.BUCKET, Role.COUNT, Role.SUM, Role.GCOUNT, Role.GSUM, Role.CREATED)
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Block:
+    """The lines of one name: comments, then the beginnings of the samples' lines."""
+
+    kind: Kind
+    header: bytes
+    beginnings: tuple[bytes, ...]
+    """Each begins with the end of the line before."""
+    members: tuple[Member, ...]
+    group_ends: tuple[int, ...]
+    """After which lines a metric (the same labels less ``le``) ends; empty if after each."""
+
+
+class _Bounded(NamedTuple):
+    """A set of labels taken apart into a metric's and the bound of one of its lines."""
+
+    metric: frozenset[tuple[str, str]]
+    bound: float
+
+
+class _Labels:
+    """Labels as lines have them; each set of labels is worked out once for a page."""
+
+    def __init__(self, form: Form) -> None:
+        self._form = form
+        self._shown: dict[tuple[Labels, str | None], str] = {}
+        self._names: dict[str, tuple[str, str]] = {}
+        self._first: dict[frozenset[str], str] = {}
+        self._bounded: dict[tuple[Labels, str], _Bounded] = {}
+
+    def shown(self, labels: Labels, bound: str | None) -> str:
+        """Name and value of each, joined; the same for the same labels in another order.
+
+        ``bound`` is the label whose number must be written as OpenMetrics does.
+        """
+        found = self._shown.get((labels, bound))
+        if found is None:
+            pairs: dict[str, str] = {}
+            for label, value in labels:
+                name, key = self._names.get(label) or self._name(label)
+                text = canonical(value) if label == bound else value
+                pairs.setdefault(name, f"{key}={_quoted(text)}")
+            joined = ",".join(pairs.values())
+            found = self._first.setdefault(frozenset(pairs.values()), joined)
+            self._shown[labels, bound] = found
+        return found
+
+    def _name(self, label: str) -> tuple[str, str]:
+        """A label's name, and how a line has it."""
+        name = self._form.label(label)
+        found = name, _quoted(name) if needs_quotes(name, label=True) else name
+        self._names[label] = found
+        return found
+
+    def bounded(self, labels: Labels, bound: str) -> _Bounded:
+        """The labels less ``bound``, and its number; minus infinity without one."""
+        found = self._bounded.get((labels, bound))
+        if found is None:
+            text = next((value for label, value in labels if label == bound), "")
+            number = float(text) if _parses(text) else -math.inf
+            rest = frozenset([item for item in labels if item[0] != bound])
+            found = self._bounded[labels, bound] = _Bounded(rest, number)
+        return found
+
+
+class Writer:
+    """What both formats have in common."""
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
+        self.labels = _Labels(form)
+        self._written: set[str] = set()
+
+    def block(
+        self, kind: Kind, header: bytes, family: Offer, metrics: Sequence[Sequence[Member]]
+    ) -> Block | None:
+        """The block of some metrics, each with its lines, or None if there is none."""
+        names: dict[Role, tuple[str, bool]] = {}
+        canon = self.form.openmetrics and kind in GROUPED
+        shown, written = self.labels.shown, self._written
+        beginnings: list[bytes] = []
+        members: list[Member] = []
+        ends: list[int] = []
+        for metric in metrics:
+            for member in metric:
+                role = member.role
+                pairs = shown(member.labels, BOUND.get(role) if canon else None)
+                if role not in names:
+                    shown_name = self.form.name(*named(role, family))
+                    quotes = needs_quotes(shown_name, label=False)
+                    names[role] = (_quoted(shown_name) if quotes else shown_name, quotes)
+                name, quotes = names[role]
+                if quotes:
+                    line = f"\n{{{name},{pairs}}} " if pairs else f"\n{{{name}}} "
+                else:
+                    line = f"\n{name}{{{pairs}}} " if pairs else f"\n{name} "
+                if line not in written:
+                    written.add(line)
+                    beginnings.append(line.encode())
+                    members.append(member)
+            if beginnings and (not ends or ends[-1] != len(beginnings)):
+                ends.append(len(beginnings))
+        if not members:
+            return None
+        # A list of each line's number says nothing, and is long.
+        told = () if len(ends) == len(members) else tuple(ends)
+        return Block(kind, header, tuple(beginnings), tuple(members), told)
+
+    def metrics(self, members: Sequence[Member], kind: Kind) -> Sequence[Sequence[Member]]:
+        """The metrics one after the other, each with its buckets or quantiles in rising order."""
+        grouped = kind in GROUPED
+        if not grouped and all(member.role is Role.VALUE for member in members):
+            return [(member,) for member in members]
+        groups: dict[frozenset[tuple[str, str]], list[tuple[int, float, int, Member]]] = {}
+        for place, member in enumerate(members):
+            bound = BOUND.get(member.role, "") if grouped else ""
+            found = self.labels.bounded(member.labels, bound)
+            key = (_ORDER[member.role], found.bound, place, member)
+            groups.setdefault(found.metric, []).append(key)
+        return [[key[3] for key in sorted(group)] for group in groups.values()]
+
+    def header(self, name: str, said: str | None, kind: str, unit: str = "") -> bytes:
+        """The comments of a family."""
+        shown = _quoted(name) if needs_quotes(name, label=False) else name
+        lines = []
+        if said is not None:
+            lines.append(f"# HELP {shown} {self._help(said)}")
+        lines.append(f"# TYPE {shown} {kind}")
+        if unit:
+            lines.append(f"# UNIT {shown} {unit}")
+        return "".join(f"\n{line}" for line in lines).encode()
+
+    def _help(self, text: str) -> str:
+        escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
+        return escaped.replace('"', '\\"') if self.form.openmetrics else escaped
+
+
+def named(role: Role, family: Offer) -> tuple[str, str]:
+    """A sample's name, and the same with dots; a counter's ``_created`` replaces ``_total``."""
+    name, dotted = family.name, family.dotted
+    if role is Role.CREATED and family.kind is Kind.COUNTER:
+        name, dotted = name.removesuffix("_total"), dotted.removesuffix("_total")
+    return name + role.value, dotted + role.value
+
+
+def _parses(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _quoted(text: str) -> str:
+    if text.isalnum():
+        return f'"{text}"'
+    escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+    return f'"{escaped}"'
