@@ -6,15 +6,16 @@ import gc
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from time import perf_counter
 from typing import Any, NamedTuple
 
 from firsttoken.loadgen.client import Client, Exchange
+from firsttoken.loadgen.conversation import said
 from firsttoken.loadgen.gauges import Gauges
 from firsttoken.loadgen.identity import identify
-from firsttoken.loadgen.plan import Planned
-from firsttoken.loadgen.prompts import Prompts
+from firsttoken.loadgen.plan import Planned, Session
+from firsttoken.loadgen.prompts import Message, Prompts
 from firsttoken.loadgen.reading import Finished, Reading
 from firsttoken.loadgen.records import INTERRUPTED, Generator, Phase, Record
 from firsttoken.loadgen.settings import Closed, LoadFile
@@ -29,11 +30,12 @@ _AHEAD_OPEN = 16
 
 
 class Prepared(NamedTuple):
-    """A planned request as it will be sent."""
+    """A planned request as it will be sent, and the turns of its session after it."""
 
     planned: Planned
     trace_id: str
     request: bytes
+    later: Session = ()
 
 
 class Snapshot(NamedTuple):
@@ -60,20 +62,23 @@ class Engine:
         prompts: Prompts,
         on_record: Callable[[Record], None],
         nonce: str = "",
+        sessions: Iterable[Session] | None = None,
     ) -> None:
         self._load, self._client, self._prompts = load, client, prompts
-        self._nonce = nonce
+        self._nonce, self._sessions = nonce, plan(load) if sessions is None else sessions
         self._start_measure, self._end = load.warmup, load.warmup + load.duration
         self._path = "/v1/chat/completions" if load.api == "chat" else "/v1/completions"
         self._zero = 0.0
         self._issued = 0
         self._tasks: set[asyncio.Task[None]] = set()
+        self._talks: set[asyncio.Task[Exchange]] = set()
         self._reading = Reading(on_record)
         self._gauges = Gauges(self.now, self._start_measure, self._end)
         self._bodies = self._requests()
         # Bodies are written ahead of their time, never between being due and being sent.
-        ahead = load.arrivals.concurrency if isinstance(load.arrivals, Closed) else _AHEAD_OPEN
-        self._ready = deque(itertools.islice(self._bodies, ahead))
+        closed = load.arrivals.concurrency if isinstance(load.arrivals, Closed) else 0
+        self._ahead = closed or _AHEAD_OPEN
+        self._ready = deque(itertools.islice(self._bodies, self._ahead))
         self.stopped_at: float | None = None
 
     def now(self) -> float:
@@ -102,7 +107,7 @@ class Engine:
                 if not issuing.done():
                     self.stopped_at = self.now()
             finally:
-                await _cancel(issuing, waiting, watching, *self._tasks)
+                await _cancel(issuing, waiting, watching, *self._talks, *self._tasks)
                 self._reading.close()
                 await reading
                 self._client.close()
@@ -130,12 +135,15 @@ class Engine:
         return "measure" if at < self._end else "drain"
 
     def _requests(self) -> Iterator[Prepared]:
-        for (planned,) in plan(self._load):
-            who = identify(self._nonce, planned.index, tracing=self._load.tracing)
-            headers = (*who.headers, *planned.headers)
-            body = self._prompts.body(planned)
-            request = self._client.request("POST", self._path, body, headers)
-            yield Prepared(planned, who.trace_id, request)
+        for first, *later in self._sessions:
+            yield self._prepare(first)._replace(later=tuple(later))
+
+    def _prepare(self, planned: Planned, before: Sequence[Message] = ()) -> Prepared:
+        who = identify(self._nonce, planned.index, tracing=self._load.tracing)
+        headers = (*who.headers, *planned.headers)
+        body = self._prompts.body(planned, before)
+        request = self._client.request("POST", self._path, body, headers)
+        return Prepared(planned, who.trace_id, request)
 
     async def _issue_all(self) -> None:
         if isinstance(self._load.arrivals, Closed):
@@ -147,38 +155,82 @@ class Engine:
 
     async def _open_loop(self) -> None:
         slots = asyncio.Semaphore(self._load.max_in_flight)
-        while self._ready:
-            intended = self._ready[0].planned.intended or 0.0
+        while prepared := self._next():
+            intended = prepared.planned.intended or 0.0
             await self._until(intended)
-            self._gauges.took_up(intended, self.now())
-            if slots.locked():
-                self._gauges.held_back(intended)
-            await slots.acquire()
-            task = self._start(intended, Exchange())
-            task.add_done_callback(lambda _: slots.release())
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+            exchange = Exchange()
+            task = await self._send(prepared, intended, exchange, slots)
+            if prepared.later:
+                talk = asyncio.create_task(self._later(prepared, task, exchange, slots))
+                self._talks.add(talk)
+                talk.add_done_callback(self._talks.discard)
+        while self._tasks or self._talks:
+            await asyncio.wait(self._tasks | self._talks)
 
     async def _user(self) -> None:
         """One user of a closed loop: due again the moment the last answer ended."""
         intended = self.now()
-        while intended < self._end:
-            self._gauges.took_up(intended, self.now())
+        while intended < self._end and (prepared := self._next()):
             exchange = Exchange()
-            await asyncio.wait({self._start(intended, exchange)})
-            failed = exchange.head is None or exchange.head.status != 200
-            if failed or exchange.error is not None or exchange.ended is None:
+            task = await self._send(prepared, intended, exchange)
+            exchange = await self._later(prepared, task, exchange)
+            if _answered(exchange) and exchange.ended is not None:
+                intended = exchange.ended - self._zero
+            else:
                 await asyncio.sleep(FAILURE_PAUSE_S)
                 intended = self.now()
-            else:
-                intended = exchange.ended - self._zero
 
-    def _start(self, intended: float, exchange: Exchange) -> asyncio.Task[None]:
-        request = self._ready.popleft() if self._ready else next(self._bodies)
-        task = asyncio.create_task(self._one(intended, request, exchange))
+    async def _later(
+        self,
+        prepared: Prepared,
+        task: asyncio.Task[None],
+        exchange: Exchange,
+        slots: asyncio.Semaphore | None = None,
+    ) -> Exchange:
+        """The turns after a session's first, each a pause after the answer before it.
+
+        Returns the last exchange.  A session ends with a failure, and with the run.
+        """
+        await asyncio.wait({task})
+        before: list[Message] = []
+        planned = prepared.planned
+        for following in prepared.later:
+            if not _answered(exchange) or exchange.ended is None:
+                break
+            intended = exchange.ended - self._zero + following.think
+            if intended >= self._end:
+                break
+            before += self._prompts.messages(planned)
+            before.append({"role": "assistant", "content": said(exchange.body)})
+            turn, planned = self._prepare(following, before), following
+            await self._until(intended)
+            exchange = Exchange()
+            await asyncio.wait({await self._send(turn, intended, exchange, slots)})
+        return exchange
+
+    def _next(self) -> Prepared | None:
+        """The plan's next session; None at its end."""
+        return self._ready.popleft() if self._ready else next(self._bodies, None)
+
+    async def _send(
+        self,
+        prepared: Prepared,
+        intended: float,
+        exchange: Exchange,
+        slots: asyncio.Semaphore | None = None,
+    ) -> asyncio.Task[None]:
+        """Send what is due, in an open loop once there is a place for it among those in flight."""
+        self._gauges.took_up(intended, self.now())
+        if slots and slots.locked():
+            self._gauges.held_back(intended)
+        if slots:
+            await slots.acquire()
+        task = asyncio.create_task(self._one(intended, prepared, exchange))
         self._issued += 1
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if slots:
+            task.add_done_callback(lambda _: slots.release())
         return task
 
     async def _one(self, intended: float, prepared: Prepared, exchange: Exchange) -> None:
@@ -188,7 +240,8 @@ class Engine:
                 connection = await self._client.start(request, exchange)
                 # Streams of one batch end together: first all of their users ask again.
                 await asyncio.sleep(0)
-                self._ready.extend(itertools.islice(self._bodies, 1))
+                if len(self._ready) < self._ahead:
+                    self._ready.extend(itertools.islice(self._bodies, 1))
                 await self._client.finish(connection, request, exchange)
         except TimeoutError:
             exchange.fail("timeout")
@@ -202,6 +255,11 @@ class Engine:
         # uvloop's timers count whole milliseconds and may fire early: the last one is polled.
         while (left := due - self.now()) > 0:  # noqa: ASYNC110
             await asyncio.sleep(left if left > 0.001 else 0)
+
+
+def _answered(exchange: Exchange) -> bool:
+    """Whether an answer came to its end, as far as can be told before it is read."""
+    return exchange.head is not None and exchange.head.status == 200 and exchange.error is None
 
 
 @contextlib.contextmanager

@@ -109,10 +109,24 @@ Session = tuple[Planned, ...]
 class Workload(Protocol):
     """What is asked, apart from when: one implementation for each kind of source."""
 
+    @property
+    def longest(self) -> int | None:
+        """The most tokens, prompt and answer, that a request can have; None where not known."""
+        ...
+
+    @property
+    def models(self) -> frozenset[str]:
+        """The models that are asked for by name, beside the run's own."""
+        ...
+
+    @property
+    def skipped(self) -> Mapping[str, int]:
+        """What of its source cannot be asked, counted by reason."""
+        ...
+
     def sessions(self, seed: int) -> Iterator[Session]:
         """Session after session, the same for the same seed; endless unless the source ends.
 
-        ``index`` is set by who calls, and ``intended`` too unless the load says that recorded
-        times are to be kept.
+        ``index`` and ``intended`` are set by who calls.
         """
         ...

@@ -7,17 +7,30 @@ common English word is taken as one token, and the server's usage says what it w
 
 import dataclasses
 import json
-import random
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from firsttoken.errors import ConfigError, NotJudgedError
+from firsttoken.errors import ConfigError, NotJudgedError, UsageError
 from firsttoken.loadgen.client import Client
-from firsttoken.loadgen.plan import Planned, Synthetic
+from firsttoken.loadgen.plan import Chat, Planned, Text, TokenIds
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.words import Words
 
-__all__ = ["CANDIDATES", "Prompts", "Vocabulary", "learn", "single_token_words"]
+__all__ = [
+    "CANDIDATES",
+    "Message",
+    "Prompts",
+    "Vocabulary",
+    "counter",
+    "learn",
+    "single_token_words",
+]
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Message = Mapping[str, Any]
 
 LEAD = "Text:"
 """Every text starts with it, so that each word after it has a space before it."""
@@ -70,41 +83,57 @@ class Prompts:
     def __init__(self, load: LoadFile, model: str, vocabulary: Vocabulary, nonce: str) -> None:
         self._load = load
         self._vocabulary = vocabulary
-        self._stream = random.Random(f"{load.seed}:{nonce}")
-        self._numbers = range(len(vocabulary.words))
+        key = f"{load.seed}:{nonce}"
+        self._words = Words(len(vocabulary.words), vocabulary.overhead, key)
         self._pieces = [f" {word}" for word in vocabulary.words]
-        self._shared = self._draw(load.shared_prefix_tokens)
         self._fixed: dict[str, Any] = {
             "model": model,
             "stream": True,
             "stream_options": {"include_usage": True},
-            "ignore_eos": True,
         }
 
-    def body(self, planned: Planned) -> bytes:
-        """The body of a planned request."""
-        prompt = planned.prompt
-        assert isinstance(prompt, Synthetic)  # noqa: S101
-        count = max(1, prompt.tokens - self._vocabulary.overhead)
-        words = (self._shared + self._draw(count - len(self._shared)))[:count]
+    def body(self, planned: Planned, before: Sequence[Message] = ()) -> bytes:
+        """The body of a planned request; ``before`` is the conversation until then."""
         data = dict(self._fixed)
         if planned.model is not None:
             data["model"] = planned.model
         if self._load.api == "chat":
-            data["messages"] = [{"role": "user", "content": self._text(words)}]
-        elif self._vocabulary.ids is not None:
-            data["prompt"] = [self._vocabulary.ids[word] for word in words]
+            data["messages"] = [*before, *self.messages(planned)]
         else:
-            data["prompt"] = self._text(words)
-        data["max_tokens"] = data["min_tokens"] = planned.output_tokens
+            data["prompt"] = self._prompt(planned)
+        if planned.output_tokens is not None:
+            data["max_tokens"] = data["min_tokens"] = planned.output_tokens
+            data["ignore_eos"] = True
         data.update({**self._load.extra_body, **planned.extra_body})
         # null takes a key out, for servers that refuse what they do not know.
         data = {key: value for key, value in data.items() if value is not None}
         return json.dumps(data, separators=(",", ":")).encode()
 
-    def _draw(self, count: int) -> list[int]:
-        """Numbers of randomly chosen words."""
-        return self._stream.choices(self._numbers, k=max(0, count))
+    def messages(self, planned: Planned) -> list[Message]:
+        """What a request adds to its conversation."""
+        prompt = planned.prompt
+        match prompt:
+            case Chat(messages=messages):
+                return list(messages)
+            case Text(text=text):
+                return [{"role": "user", "content": text}]
+            case TokenIds():
+                raise UsageError("token ids as a prompt need api: completions")
+        words = self._words.of(prompt, planned.index, first=planned.turn == 0)
+        return [{"role": "user", "content": self._text(words)}]
+
+    def _prompt(self, planned: Planned) -> str | list[int]:
+        prompt = planned.prompt
+        match prompt:
+            case Text(text=text):
+                return text
+            case TokenIds(ids=ids):
+                return list(ids)
+            case Chat():
+                raise UsageError("messages as a prompt need api: chat")
+        words = self._words.of(prompt, planned.index)
+        known = self._vocabulary.ids
+        return self._text(words) if known is None else [known[word] for word in words]
 
     def _text(self, words: Sequence[int]) -> str:
         return LEAD + "".join([self._pieces[word] for word in words])
@@ -150,7 +179,28 @@ def _known(lead: Sequence[int], tokens: Sequence[int]) -> dict[str, int]:
     return single_token_words(tokens[len(lead) :], CANDIDATES)
 
 
+def counter(load: LoadFile) -> Callable[[str], int] | None:
+    """Counts the tokens of a text, where the load names a tokenizer.  Raises ConfigError."""
+    if load.tokenizer is None:
+        return None
+    tokenizer = _tokenizer(load.tokenizer)
+    return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
+
+
 def _from_file(path: Path, api: str) -> Vocabulary:
+    tokenizer = _tokenizer(path)
+    lead, tokens = (
+        tokenizer.encode(text, add_special_tokens=False).ids
+        for text in (LEAD, _trial_text(CANDIDATES))
+    )
+    known = _known(lead, tokens)
+    if len(known) < _WORDS_MIN:
+        raise ConfigError(path, ["too few common words are one token in it"])
+    ids = tuple(known.values()) if api == "completions" else None
+    return Vocabulary(tuple(known), ids, 0 if ids else len(lead), "tokenizer")
+
+
+def _tokenizer(path: Path) -> "Tokenizer":
     try:
         from tokenizers import Tokenizer  # only this setting needs it
     except ImportError:
@@ -159,18 +209,9 @@ def _from_file(path: Path, api: str) -> Vocabulary:
     if not file.is_file():
         raise ConfigError(file, ["no such tokenizer.json"])
     try:
-        tokenizer = Tokenizer.from_file(str(file))
+        return Tokenizer.from_file(str(file))
     except Exception as exc:  # noqa: BLE001 (the library raises plain Exception)
         raise ConfigError(file, [f"not a tokenizer.json: {exc}"]) from None
-    lead, tokens = (
-        tokenizer.encode(text, add_special_tokens=False).ids
-        for text in (LEAD, _trial_text(CANDIDATES))
-    )
-    known = _known(lead, tokens)
-    if len(known) < _WORDS_MIN:
-        raise ConfigError(file, ["too few common words are one token in it"])
-    ids = tuple(known.values()) if api == "completions" else None
-    return Vocabulary(tuple(known), ids, 0 if ids else len(lead), "tokenizer")
 
 
 async def _from_server(client: Client, api: str, model: str) -> Vocabulary | None:

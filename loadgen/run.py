@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from firsttoken.loadgen.engine import Engine, Snapshot
-from firsttoken.loadgen.prompts import Prompts, learn
+from firsttoken.loadgen.prompts import Prompts, counter, learn
 from firsttoken.loadgen.records import VERSION, Generator, Record, Run, Writer
-from firsttoken.loadgen.schedule import schedule_hash
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.target import client_for, reach
+from firsttoken.loadgen.workload import plan, schedule_hash, workload_of
 
 __all__ = ["Stop", "Watch", "run_load", "with_fast_loop"]
 
@@ -62,7 +62,8 @@ async def run_load(
     records: list[Record] = []
     with contextlib.ExitStack() as stack:
         stack.callback(client.close)
-        served = await reach(client, load)
+        workload = workload_of(load, counter(load))
+        served = await reach(client, load, workload)
         vocabulary = await learn(client, load, served.model)
         writer = stack.enter_context(Writer(out)) if out else None
 
@@ -72,11 +73,12 @@ async def run_load(
                 writer.add(record)
 
         nonce = secrets.token_hex(8)
-        engine = Engine(
-            load, client, Prompts(load, served.model, vocabulary, nonce), on_record, nonce
-        )
+        prompts = Prompts(load, served.model, vocabulary, nonce)
+        engine = Engine(load, client, prompts, on_record, nonce, plan(load, workload))
         settings = {**load.public(), "prompt_source": vocabulary.source}
-        digest = schedule_hash(load)
+        if workload.skipped:
+            settings["left_out"] = dict(workload.skipped)
+        digest = schedule_hash(load, workload)
         run = Run(
             version=VERSION,
             target=client.target,

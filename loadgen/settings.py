@@ -3,13 +3,15 @@
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from firsttoken.config import Duration, Model, load_yaml
 from firsttoken.errors import UsageError
+from firsttoken.loadgen import kinds
 from firsttoken.loadgen.distributions import TOKENS_MAX, Distribution, Fixed
+from firsttoken.loadgen.kinds import TraceReplay, WorkloadKind
 
 __all__ = [
     "Arrivals",
@@ -17,6 +19,7 @@ __all__ = [
     "Constant",
     "LoadFile",
     "Poisson",
+    "Recorded",
     "api_key",
     "load",
 ]
@@ -46,7 +49,23 @@ class Poisson(Model):
     rate: float = Field(gt=0, le=100_000, description="requests per second, on average")
 
 
-Arrivals = Annotated[Closed | Constant | Poisson, Field(discriminator="kind")]
+class Recorded(Model):
+    """At the times of the trace that the workload names, or those times stretched (open loop)."""
+
+    kind: Literal["recorded"] = "recorded"
+    speed: float | None = Field(default=None, gt=0, description="times as fast; 1 as recorded")
+    rate: float | None = Field(
+        default=None, gt=0, le=100_000, description="scaled to so many requests per second"
+    )
+
+    @model_validator(mode="after")
+    def _one_scale(self) -> Self:
+        if self.speed is not None and self.rate is not None:
+            raise ValueError("speed and rate exclude each other")
+        return self
+
+
+Arrivals = Annotated[Closed | Constant | Poisson | Recorded, Field(discriminator="kind")]
 
 
 class LoadFile(Model):
@@ -62,6 +81,7 @@ class LoadFile(Model):
     prompt_tokens: Distribution = Fixed(tokens=256)
     output_tokens: Distribution = Fixed(tokens=64)
     shared_prefix_tokens: int = Field(default=0, ge=0, le=TOKENS_MAX)
+    workload: WorkloadKind | None = None
     seed: int = 0
     timeout: Positive = 120.0
     extra_body: dict[str, Any] = Field(default_factory=dict)
@@ -69,6 +89,26 @@ class LoadFile(Model):
     tokenizer: Path | None = None
     tracing: bool = False
     """Whether each request carries a W3C traceparent, so that the server's spans join it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_trace_keeps_its_times(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "arrivals" not in data:
+            workload = data.get("workload")
+            kind = workload.get("kind") if isinstance(workload, dict) else workload
+            if kind == "trace" or isinstance(kind, TraceReplay):
+                return {**data, "arrivals": Recorded()}
+        return data
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if isinstance(self.arrivals, Recorded) and not isinstance(self.workload, TraceReplay):
+            raise ValueError("arrivals: recorded needs a workload of kind trace")  # noqa: TRY004
+        if self.api == "completions" and self.workload and kinds.has_turns(self.workload):
+            raise ValueError("conversations of several turns need api: chat")
+        if self.shared_prefix_tokens and self.workload is not None:
+            raise ValueError("shared_prefix_tokens goes into the workload: prefix: {tokens: ...}")
+        return self
 
     @field_validator("headers")
     @classmethod

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from firsttoken.errors import NotJudgedError, UsageError
 from firsttoken.loadgen.client import Client
-from firsttoken.loadgen.distributions import largest
+from firsttoken.loadgen.plan import Workload
 from firsttoken.loadgen.settings import LoadFile, api_key
 
 __all__ = ["Served", "client_for", "reach"]
@@ -28,10 +28,10 @@ def client_for(target: str, load: LoadFile) -> Client:
     return Client(target, headers)
 
 
-async def reach(client: Client, load: LoadFile) -> Served:
+async def reach(client: Client, load: LoadFile, workload: Workload) -> Served:
     """Ask the server what it serves.
 
-    Raises NotJudgedError when it cannot be reached or refuses, UsageError for a model or lengths
+    Raises NotJudgedError when it cannot be reached or refuses, UsageError for models or lengths
     that it does not serve.
     """
     try:
@@ -47,9 +47,9 @@ async def reach(client: Client, load: LoadFile) -> Served:
         if load.model is None or status == 200:
             raise NotJudgedError(f"{client.target}: /v1/models names no model (HTTP {status})")
         return Served(load.model, await _engine(client, None), None)
-    chosen = _choose(models, load.model)
+    chosen = _choose(models, load.model, workload.models)
     context = chosen.get("max_model_len")
-    _fits(load, context if isinstance(context, int) else None)
+    _fits(workload.longest, context if isinstance(context, int) else None)
     return Served(
         str(chosen["id"]),
         await _engine(client, chosen.get("owned_by")),
@@ -67,25 +67,26 @@ def _models(body: bytes) -> list[dict[str, Any]]:
     return [entry for entry in data if isinstance(entry, dict) and entry.get("id")]
 
 
-def _choose(models: list[dict[str, Any]], wanted: str | None) -> dict[str, Any]:
+def _choose(
+    models: list[dict[str, Any]], wanted: str | None, others: frozenset[str]
+) -> dict[str, Any]:
     names = [str(model["id"]) for model in models]
+    for name in (wanted, *sorted(others)):
+        if name is not None and name not in names:
+            raise UsageError(f"model {name!r} is not served (served: {', '.join(names)})")
     if wanted is not None:
-        if wanted not in names:
-            raise UsageError(f"model {wanted!r} is not served (served: {', '.join(names)})")
         return models[names.index(wanted)]
     # Adapters are listed beside the model they belong to, their parent.
     own = [model for model in models if not model.get("parent")] or models
-    if len(own) > 1:
+    if len(own) > 1 and not others:
         raise UsageError(f"several models are served, name one: {', '.join(names)}")
     return own[0]
 
 
-def _fits(load: LoadFile, context: int | None) -> None:
-    prompt, output = largest(load.prompt_tokens), largest(load.output_tokens)
-    if context is not None and prompt + output > context:
+def _fits(longest: int | None, context: int | None) -> None:
+    if context is not None and longest is not None and longest > context:
         raise UsageError(
-            f"prompts of up to {prompt} tokens and answers of up to {output} do not fit into the"
-            f" model's {context}"
+            f"prompt and answer of up to {longest} tokens do not fit into the model's {context}"
         )
 
 

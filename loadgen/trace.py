@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-__all__ = ["Row", "Skipped", "Trace", "collect", "mean_rate", "scaled"]
+__all__ = ["Row", "Skipped", "Trace", "collect", "mean_rate"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -39,11 +39,13 @@ class Skipped(NamedTuple):
 class Trace:
     """The replayable requests in a stretch of a trace, in the order of their times.
 
-    The stretch begins at 0; ``skipped`` counts what was left out by reason.
+    The stretch begins at 0; ``skipped`` counts what was left out by reason; ``whole``: the trace
+    has nothing after it.
     """
 
     rows: tuple[Row, ...]
     skipped: Mapping[str, int]
+    whole: bool = True
 
 
 def collect(
@@ -59,7 +61,7 @@ def collect(
     stretch is kept, so that a trace of millions of requests need not fit into memory.
     """
     zero: float | None = None
-    end = None if length is None else start + length
+    whole = True
     rows: list[Row] = []
     skipped: Counter[str] = Counter()
     for item in found:
@@ -68,22 +70,23 @@ def collect(
             continue
         zero = item.at if zero is None else zero
         at = item.at - zero - start
-        if at < 0 or (end is not None and at >= end - start):
+        if length is not None and at >= length:
+            whole = False
+            continue
+        if at < 0 and start > 0:
             continue
         if longest is not None and item.prompt + item.output > longest:
             skipped[f"longer than {longest} tokens"] += 1
             continue
         rows.append(dataclasses.replace(item, at=at))
     rows.sort(key=lambda row: row.at)
-    return Trace(tuple(rows), dict(skipped))
+    if rows and rows[0].at < 0:  # out of order: one came before the file's first
+        early = rows[0].at
+        rows = [dataclasses.replace(row, at=row.at - early) for row in rows]
+    return Trace(tuple(rows), dict(skipped), whole)
 
 
 def mean_rate(rows: tuple[Row, ...]) -> float:
     """Requests per second between the first and the last; 0 where that is no time."""
     span = rows[-1].at - rows[0].at if rows else 0.0
     return (len(rows) - 1) / span if span > 0 else 0.0
-
-
-def scaled(rows: tuple[Row, ...], speed: float) -> tuple[Row, ...]:
-    """The same requests, ``speed`` times as fast one after another."""
-    return tuple(dataclasses.replace(row, at=row.at / speed) for row in rows)

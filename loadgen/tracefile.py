@@ -60,7 +60,7 @@ def read_trace(
         raise ConfigError(path, [f"cannot be read: {reason}"]) from None
     if not trace.rows:
         why = ", ".join(f"{count} {reason}" for reason, count in trace.skipped.items())
-        raise ConfigError(path, [f"no request to replay{f' (left out: {why})' if why else ''}"])
+        raise ConfigError(path, [f"no request to replay{why and f' (left out: {why})'}"])
     return trace
 
 

@@ -58,7 +58,11 @@ async def never(stream: Any, body: dict[str, Any]) -> None:
 
 def bodies(load: LoadFile, known: Vocabulary, sizes: Sequence[int]) -> list[dict[str, Any]]:
     prompts = Prompts(load, "tiny", known, "nonce")
-    return [json.loads(prompts.body(Planned(Synthetic(size), 5))) for size in sizes]
+    shared = load.shared_prefix_tokens
+    return [
+        json.loads(prompts.body(Planned(Synthetic(size, shared), 5, index=index)))
+        for index, size in enumerate(sizes)
+    ]
 
 
 def test_chat_prompts_are_exact_where_the_server_tokenizes(serve: Callable[..., Any]) -> None:

@@ -6,8 +6,9 @@ import statistics
 import pytest
 
 from firsttoken.loadgen.distributions import Fixed
-from firsttoken.loadgen.schedule import arrivals, lengths, schedule_hash
-from firsttoken.loadgen.settings import Closed, Constant, LoadFile, Poisson
+from firsttoken.loadgen.schedule import arrivals
+from firsttoken.loadgen.settings import Closed, Constant, LoadFile
+from firsttoken.loadgen.workload import plan, schedule_hash
 
 
 def poisson(**changes: object) -> LoadFile:
@@ -48,6 +49,6 @@ def test_a_closed_loop_has_no_times_but_a_hash() -> None:
     assert schedule_hash(few) != schedule_hash(many)
 
 
-def test_lengths_go_on_without_end() -> None:
-    load = LoadFile(arrivals=Poisson(rate=1), prompt_tokens=Fixed(tokens=5))
-    assert [size.prompt for size in itertools.islice(lengths(load), 3)] == [5, 5, 5]
+def test_a_closed_loop_s_plan_goes_on_without_end() -> None:
+    load = LoadFile(prompt_tokens=Fixed(tokens=5))
+    assert [first.prompt.tokens for (first,) in itertools.islice(plan(load), 3)] == [5, 5, 5]

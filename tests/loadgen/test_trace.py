@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firsttoken.loadgen.trace import Row, Skipped, collect, mean_rate, scaled
+from firsttoken.loadgen.trace import Row, Skipped, collect, mean_rate
 
 TIMES = st.lists(st.integers(0, 10_000), min_size=1, max_size=30)
 
@@ -28,6 +28,10 @@ def test_a_stretch_holds_what_came_in_it_and_nothing_else(
     assert [row.at for row in got.rows] == wanted
 
 
+def test_no_request_is_lost_where_a_file_is_out_of_order() -> None:
+    assert [row.at for row in collect(rows([5, 3, 9])).rows] == [0.0, 2.0, 6.0]
+
+
 def test_requests_too_long_for_the_model_are_left_out_and_counted() -> None:
     found: list[Row | Skipped] = [
         Row(0.0, 90, 10),
@@ -40,12 +44,10 @@ def test_requests_too_long_for_the_model_are_left_out_and_counted() -> None:
     assert trace.skipped == {"longer than 100 tokens": 2, "had failed": 1}
 
 
-@given(TIMES, st.floats(0.01, 100))
-def test_speed_divides_every_time_and_changes_nothing_else(times: list[int], speed: float) -> None:
-    before = tuple(rows(times))
-    after = scaled(before, speed)
-    assert [row.at for row in after] == [row.at / speed for row in before]
-    assert [row.prompt for row in after] == [row.prompt for row in before]
+def test_it_is_known_whether_a_trace_goes_on_after_the_stretch() -> None:
+    assert collect(rows([0, 1, 9])).whole
+    assert collect(rows([0, 1, 9]), length=9.5).whole
+    assert not collect(rows([0, 1, 9]), length=9).whole
 
 
 def test_the_rate_is_that_of_the_gaps() -> None:

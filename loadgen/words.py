@@ -1,0 +1,48 @@
+"""The words of made-up prompts: which are common to whom, and how many make the count exact.
+
+Every draw has a stream of its own, named by what it is for: a group's beginning, a block of a
+trace, one request.  So each process of a run writes the same prompts, whatever its share.
+"""
+
+import functools
+import random
+
+from firsttoken.loadgen.plan import Blocks, Synthetic
+
+__all__ = ["Words"]
+
+_BLOCKS_KEPT = 4096
+
+
+class Words:
+    """Numbers of words below ``known``; ``key`` makes one run's texts unlike another's.
+
+    ``overhead`` tokens of each prompt are the chat template's, so that many words fewer are drawn.
+    """
+
+    def __init__(self, known: int, overhead: int, key: str) -> None:
+        self._numbers = range(known)
+        self._overhead, self._key = overhead, key
+        self._common = functools.lru_cache(_BLOCKS_KEPT)(self._draw)
+
+    def of(self, prompt: Synthetic | Blocks, index: int, *, first: bool = True) -> list[int]:
+        """The words of request ``index``; those of a later turn have no template to make up for."""
+        overhead = self._overhead if first else 0
+        if isinstance(prompt, Blocks):
+            return self._blocks(prompt, overhead)
+        count = max(1, prompt.tokens - overhead)
+        shared = min(prompt.shared, count)
+        words = list(self._common(f"group:{prompt.group}", shared)) if shared else []
+        return words + list(self._draw(f"request:{index}", count - shared))
+
+    def _blocks(self, prompt: Blocks, overhead: int) -> list[int]:
+        """A block's words depend on its hash alone, so that equal beginnings are equal."""
+        words: list[int] = []
+        for value in prompt.hashes:
+            words += self._common(f"block:{value}", prompt.size)
+        # The template counts as the beginning of the first block: all prompts have it.
+        return words[min(overhead, prompt.tokens - 1) : prompt.tokens]
+
+    def _draw(self, name: str, count: int) -> tuple[int, ...]:
+        stream = random.Random(f"{self._key}:{name}")
+        return tuple(stream.choices(self._numbers, k=count))
