@@ -16,7 +16,7 @@ from firsttoken.simulate.server import serving
 from firsttoken.simulate.settings import Simulation
 
 DATA = Path(__file__).parents[1] / "data" / "traces"
-COSTS = {
+COSTS: dict[str, Any] = {
     "prefill_s_per_token": 1e-7,
     "decode_base_s": 2e-4,
     "decode_s_per_sequence": 0,

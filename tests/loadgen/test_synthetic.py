@@ -28,7 +28,7 @@ def test_a_seed_is_a_plan() -> None:
 
 
 def test_where_the_kind_says_no_lengths_they_are_the_load_s() -> None:
-    prompts = {session[0].prompt.tokens for session in first(500)}
+    prompts = {session[0].prompt.tokens or 0 for session in first(500)}
     assert min(prompts) == 10
     assert max(prompts) == 99
     assert {session[0].output_tokens for session in first(5)} == {5}
@@ -37,7 +37,7 @@ def test_where_the_kind_says_no_lengths_they_are_the_load_s() -> None:
 
 def test_groups_are_as_popular_as_zipf_says() -> None:
     settings = {"prefix": {"tokens": 50, "groups": 4, "skew": 1}, "prompt_tokens": 80}
-    groups = Counter()
+    groups: Counter[str] = Counter()
     for (planned,) in first(4000, **settings):
         assert isinstance(planned.prompt, Synthetic)
         assert planned.prompt.shared == 50
@@ -81,7 +81,7 @@ def test_a_conversation_ends_before_it_outgrows_the_model() -> None:
     talk = {"turns": 50, "message_tokens": 20, "longest": 200}
     made = workload(conversation=talk, prompt_tokens=30)
     for session in itertools.islice(made.sessions(1), 5):
-        total = sum(turn.prompt.tokens + (turn.output_tokens or 0) for turn in session)
+        total = sum((turn.prompt.tokens or 0) + (turn.output_tokens or 0) for turn in session)
         assert 175 < total <= 200
     assert made.longest == 200
     assert workload(prompt_tokens=30).longest == 35
