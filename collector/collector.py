@@ -1,6 +1,7 @@
 """All sources at once, to one page: one scrape shared by all who ask while it runs."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,14 +11,19 @@ import aiohttp
 
 from firsttoken.collector.form import Form
 from firsttoken.collector.gathered import Gathered
-from firsttoken.collector.health import health_offers, health_reading
+from firsttoken.collector.health import Health
 from firsttoken.collector.merge import Collision, Merged, Part, merge, shared_names
 from firsttoken.collector.page import Reading, Shape
 from firsttoken.collector.plan import Plan, plan
+from firsttoken.collector.resource import TARGET, target_offer
 from firsttoken.collector.settings import Settings
 from firsttoken.collector.source import Result, Source
+from firsttoken.collector.translate import Fate, Member
 
-__all__ = ["Answer", "Collector"]
+__all__ = ["VIA", "Answer", "Collector"]
+
+VIA = "X-Firsttoken-Collector"
+"""A header of every request to a source: which collector asks."""
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -48,9 +54,18 @@ class Collector:
         self._offered: dict[str, frozenset[str]] = {s.name: frozenset() for s in self.sources}
         self._merges: dict[tuple[tuple[Shape | None, ...], frozenset[str]], Merged] = {}
         self._plans: dict[tuple[Form, Merged], Plan] = {}
-        self._health_shape, self._health_offers = health_offers([s.name for s in self.sources])
+        self._health = Health([source.name for source in self.sources])
+        self.config_loaded = True
+        """Whether the configuration was right when it was last read."""
+        self.identity = secrets.token_hex(8)
+        """By which a request of its own is known, should it come back."""
         self._running: dict[str, asyncio.Task[Result]] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._asked_at: float | None = None
+        self._answers = 0
+        self.idle = asyncio.Event()
+        """Set while no answer is being made."""
+        self.idle.set()
 
     async def __aenter__(self) -> "Collector":
         connector = aiohttp.TCPConnector(limit_per_host=8, keepalive_timeout=120)
@@ -59,7 +74,7 @@ class Collector:
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None),
             cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": "firsttoken"},
+            headers={"User-Agent": "firsttoken", VIA: self.identity},
         )
         return self
 
@@ -80,16 +95,32 @@ class Collector:
 
     async def gather(self, patience: float | None = None) -> Gathered:
         """What every source says now, merged; ``patience`` as for ``answer``."""
+        self._answers += 1
+        self.idle.clear()
+        try:
+            return self._merged(await self._asked(patience))
+        finally:
+            self._answers -= 1
+            if not self._answers:
+                self.idle.set()
+
+    async def results(self, patience: float, within: float = 30.0) -> tuple[Result, ...]:
+        """How every source is; those that were asked in the last ``within`` seconds are not now."""
+        if self._asked_at is None or time.monotonic() - self._asked_at > within:
+            await self._asked(patience)
+        return tuple(source.last or source.late(patience) for source in self.sources)
+
+    async def _asked(self, patience: float | None) -> tuple[Result, ...]:
         limit = self.settings.timeout if patience is None else patience
         started = time.monotonic()
         tasks = [self._scrape(source, limit) for source in self.sources]
         await asyncio.wait(tasks, timeout=limit)
-        waited = time.monotonic() - started
-        results = tuple(
+        self._asked_at = time.monotonic()
+        waited = self._asked_at - started
+        return tuple(
             task.result() if task.done() else source.late(waited)
             for task, source in zip(tasks, self.sources, strict=True)
         )
-        return self._merged(results)
 
     def page(self, form: Form, gathered: Gathered) -> bytes:
         """The page in a form.  What is worked out for it is kept for the next one like it."""
@@ -111,13 +142,17 @@ class Collector:
         return running
 
     def _merged(self, results: tuple[Result, ...]) -> Gathered:
-        own = health_reading(self._health_shape, results)
         up = [(s, r.reading) for s, r in zip(self.sources, results, strict=True) if r.reading]
         for source, reading in up:
             offers = source.contribution(reading.shape).offers
             self._offered[source.name] = frozenset(offer.name for offer in offers)
         shared = shared_names(self._offered)
-        shapes = tuple(result.reading.shape if result.reading else None for result in results)
+        own = self._health.reading(
+            [source.vitals(result) for source, result in zip(self.sources, results, strict=True)],
+            collisions=len(self.collisions),
+            loaded=self.config_loaded,
+        )
+        shapes = (own.shape, *(r.reading.shape if r.reading else None for r in results))
         merged = self._merges.pop((shapes, shared), None)
         if merged is None:
             merged = merge(self._parts(up), shared)
@@ -129,13 +164,23 @@ class Collector:
     def _parts(self, up: Sequence[tuple[Source, Reading]]) -> list[Part]:
         # Its own metrics come first on the page, but their values last: then those of the first
         # source are where the source has them.
-        parts = [Part("", sum(r.shape.size for _, r in up), self._health_offers)]
+        before = sum(reading.shape.size for _, reading in up)
+        parts = [Part("", before, self._health.offers)]
+        targets: dict[str, list[Member]] = {}
         offset = 0
         for source, reading in up:
             labels = tuple(source.settings.labels.items())
             offers = source.contribution(reading.shape).offers
-            parts.append(Part(source.name, offset, offers, labels))
+            for offer in offers:
+                if offer.name == TARGET:
+                    targets[source.name] = [member.moved(offset) for member in offer.members]
+            rest = tuple(offer for offer in offers if offer.name != TARGET)
+            parts.append(Part(source.name, offset, rest, labels))
             offset += reading.shape.size
+        told = [(source.name, source.resource) for source, _ in up]
+        if told:
+            offer = target_offer(told, targets, before + self._health.one)
+            parts.insert(1, Part(TARGET, 0, (offer,)))
         return parts
 
     def state(self) -> list[Mapping[str, object]]:
@@ -151,13 +196,19 @@ def _keep(kept: dict[K, V], key: K, value: V) -> None:
 
 
 def _state(source: Source) -> dict[str, object]:
-    last = source.last
+    last, error = source.last, source.last_error
     state: dict[str, object] = {
         "name": source.name,
         "url": source.settings.url,
         "profile": source.profile.name if source.profile else None,
         "up": last.up if last else None,
+        "restarts": source.lifetime.restarts,
+        "since": source.lifetime.since,
+        "resource": dict(source.resource),
     }
+    if error is not None:
+        at = source.failed_at[error.reason]
+        state["last_error"] = {"reason": error.reason, "error": error.detail, "at": at}
     if last is None:
         return state
     state |= {"duration_seconds": round(last.duration, 6), "bytes": last.size}
@@ -168,8 +219,14 @@ def _state(source: Source) -> dict[str, object]:
     return state | {
         "samples": shape.size,
         "left_out": contribution.dropped,
-        "families": [
-            {"family": f.family, "outcome": f.outcome} | ({"name": f.name} if f.name else {})
-            for f in contribution.fates
-        ],
+        "families": [_fate(fate, source) for fate in contribution.fates],
     }
+
+
+def _fate(fate: Fate, source: Source) -> dict[str, str]:
+    told = {"family": fate.family, "outcome": fate.outcome}
+    if fate.name:
+        told["name"] = fate.name
+    known = fate.outcome != "passed" or source.profile is None
+    why = None if known or source.profile is None else source.profile.why_unnamed(fate.family)
+    return told | ({"why": why} if why else {})

@@ -11,7 +11,7 @@ import click
 from firsttoken.collector.collector import Answer, Collector
 from firsttoken.collector.environment import from_environment
 from firsttoken.collector.form import OPENMETRICS, TEXT
-from firsttoken.collector.server import serve
+from firsttoken.collector.serving import serve
 from firsttoken.collector.settings import DEFAULT_LISTEN, Settings, load_settings
 from firsttoken.config import validate_model
 from firsttoken.errors import CheckFailedError, UsageError
@@ -73,15 +73,15 @@ def collect(
     Without a configuration and sources, the variables of KServe's qpext are read:
     KSERVE_CONTAINER_PROMETHEUS_METRICS_PORT and _PATH, AGGREGATE_PROMETHEUS_METRICS_PORT.
     """
-    settings = _settings(config, sources, listen)
     if once:
+        settings = _settings(config, sources, listen)
         answer = asyncio.run(_once(settings, form))
         click.echo(answer.page, nl=False)
         _complain(answer)
         return
     # A sidecar's log is all that tells why a source is missing: say when its health changes.
     logging.getLogger("firsttoken").setLevel(logging.INFO)
-    asyncio.run(serve(settings, _announce))
+    asyncio.run(serve(lambda: _settings(config, sources, listen), _announce))
 
 
 def _announce(url: str) -> None:

@@ -4,15 +4,17 @@ import asyncio
 import ipaddress
 import zlib
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
-from firsttoken.collector.settings import SourceSettings
+from firsttoken.collector.targets import SourceSettings
+from firsttoken.collector.tls import UpstreamContext
 from firsttoken.errors import FirstTokenError
 
-__all__ = ["Body", "FetchError", "fetch"]
+__all__ = ["Body", "FetchError", "Fetcher"]
 
 # The text format first: in it a source's names are its own, while OpenMetrics has no colon in names
 # and newer servers change them.  Nothing that a client of ours accepts is ever passed on.
@@ -44,42 +46,60 @@ class Body:
     content_type: str
 
 
-async def fetch(
-    session: aiohttp.ClientSession, source: SourceSettings, limit: float, max_bytes: int
-) -> Body:
-    """The source's page; raises FetchError.  ``limit`` is in seconds, for all of it."""
-    try:
-        async with asyncio.timeout(limit):
-            return await _fetch(session, source, max_bytes)
-    except TimeoutError:
-        raise FetchError("timeout", f"no whole answer in {limit:.3g} s") from None
-    except aiohttp.ClientPayloadError:
-        raise FetchError("cut", "the answer ended before its length") from None
-    except aiohttp.ClientConnectorError as exc:
-        detail = exc.os_error.strerror or type(exc.os_error).__name__
-        raise FetchError("unreachable", detail) from None
-    except (aiohttp.ClientError, ValueError) as exc:
-        raise FetchError("connection", f"{type(exc).__name__} while asking") from None
+class Fetcher:
+    """Asks one source for its page."""
+
+    def __init__(self, source: SourceSettings, max_bytes: int) -> None:
+        self._source = source
+        self._max_bytes = max_bytes
+        self._url = URL(source.url, encoded=True)
+        self._tls = UpstreamContext(source.tls) if source.tls else None
+        self.local = _is_local(source.url)
+        # On the same machine to pack a page costs the source more than it saves.
+        encoding = "identity" if self.local else "gzip"
+        self._headers = {"Accept": ACCEPT, "Accept-Encoding": encoding}
+
+    async def fetch(self, session: aiohttp.ClientSession, limit: float) -> Body:
+        """The source's page; raises FetchError.  ``limit`` is in seconds, for all of it."""
+        try:
+            async with asyncio.timeout(limit):
+                return await self._fetch(session)
+        except TimeoutError:
+            raise FetchError("timeout", f"no whole answer in {limit:.3g} s") from None
+        except aiohttp.ClientPayloadError:
+            raise FetchError("cut", "the answer ended before its length") from None
+        except aiohttp.ClientConnectorCertificateError as exc:
+            raise FetchError("tls", _reason(exc.certificate_error)) from None
+        except aiohttp.ClientSSLError as exc:
+            raise FetchError("tls", _reason(exc.os_error)) from None
+        except aiohttp.ClientConnectorError as exc:
+            detail = exc.os_error.strerror or type(exc.os_error).__name__
+            raise FetchError("unreachable", detail) from None
+        except (aiohttp.ClientError, ValueError) as exc:
+            raise FetchError("connection", f"{type(exc).__name__} while asking") from None
+
+    async def _fetch(self, session: aiohttp.ClientSession) -> Body:
+        try:
+            headers = self._headers | self._source.request_headers()
+            tls: dict[str, Any] = self._tls.arguments() if self._tls else {}
+        except FirstTokenError as exc:
+            raise FetchError("credentials", str(exc)) from None
+        url = self._url
+        for _ in range(REDIRECTS + 1):
+            asked = session.get(url, headers=headers, allow_redirects=False, **tls)
+            async with asked as response:
+                if response.status not in (301, 302, 303, 307, 308):
+                    return await _body(response, self._max_bytes)
+                target = url.join(URL(response.headers.get("Location", "")))
+            if target.origin() != url.origin():
+                raise FetchError("redirect", "redirected to another host, which is refused")
+            url = target
+        raise FetchError("redirect", f"redirected more than {REDIRECTS} times")
 
 
-async def _fetch(session: aiohttp.ClientSession, source: SourceSettings, max_bytes: int) -> Body:
-    try:
-        headers = source.request_headers()
-    except FirstTokenError as exc:
-        raise FetchError("credentials", str(exc)) from None
-    # On the same machine to pack a page costs the source more than it saves.
-    encoding = "identity" if _is_local(source.url) else "gzip"
-    headers = {"Accept": ACCEPT, "Accept-Encoding": encoding, **headers}
-    url = URL(source.url, encoded=True)
-    for _ in range(REDIRECTS + 1):
-        async with session.get(url, headers=headers, allow_redirects=False) as response:
-            if response.status not in (301, 302, 303, 307, 308):
-                return await _body(response, max_bytes)
-            target = url.join(URL(response.headers.get("Location", "")))
-        if target.origin() != url.origin():
-            raise FetchError("redirect", "redirected to another host, which is refused")
-        url = target
-    raise FetchError("redirect", f"redirected more than {REDIRECTS} times")
+def _reason(exc: Exception) -> str:
+    """What a library says about TLS, without the place in its own source."""
+    return str(getattr(exc, "verify_message", "") or getattr(exc, "reason", "") or exc)
 
 
 async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> Body:

@@ -1,44 +1,133 @@
-"""The collector's own metrics: whether each source was read, how long it took, how much it said."""
+"""The collector's own metrics: how it is itself, and how each of its sources is.
 
-from collections.abc import Sequence
+They are values like those of any source, so that they are merged and written in the same way.
+"""
 
-from firsttoken.catalogue import SOURCE, SOURCE_DURATION, SOURCE_SAMPLES, SOURCE_UP
-from firsttoken.collector.page import Kind, Reading, Role, Shape
-from firsttoken.collector.source import Result
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from firsttoken.catalogue import (
+    COLLISIONS,
+    CONFIG_LOADED,
+    ERROR_TYPE,
+    FAMILY_OUTCOME,
+    SOURCE,
+    SOURCE_AGE,
+    SOURCE_CACHED,
+    SOURCE_DROPPED,
+    SOURCE_DURATION,
+    SOURCE_ERROR_TIME,
+    SOURCE_FAILURES,
+    SOURCE_FAMILIES,
+    SOURCE_RESTARTS,
+    SOURCE_SAMPLES,
+    SOURCE_SIZE,
+    SOURCE_UP,
+    Metric,
+)
+from firsttoken.collector.page import Kind, Labels, Reading, Role, Shape
 from firsttoken.collector.translate import Member, Offer
 from firsttoken.naming import unit_suffix
 
-__all__ = ["health_offers", "health_reading"]
+__all__ = ["Health", "Vitals"]
 
-_METRICS = (SOURCE_UP, SOURCE_DURATION, SOURCE_SAMPLES)
+_OUTCOMES = FAMILY_OUTCOME.values
 
 
-def health_offers(sources: Sequence[str]) -> tuple[Shape, tuple[Offer, ...]]:
-    """The families, with one series a source, and the shape of their readings."""
-    offers = tuple(
-        Offer(
-            metric.prometheus,
-            metric.dotted,
-            Kind.GAUGE,
-            metric.help,
-            unit_suffix(metric.unit),
-            tuple(
-                Member(Role.VALUE, ((SOURCE.name, name),), (row * len(sources) + place,))
-                for place, name in enumerate(sources)
-            ),
-            metric,
+@dataclass(frozen=True, slots=True)
+class Vitals:
+    """How one source is; times in seconds."""
+
+    up: bool
+    duration: float
+    samples: int = 0
+    size: int = 0
+    age: float | None = None
+    """Since it was last read whole; None if it never was."""
+    restarts: int = 0
+    dropped: int = 0
+    cached: int = 0
+    families: Mapping[str, int] = field(default_factory=dict)
+    """Outcome -> how many of the page's families have it."""
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> how many scrapes failed for it."""
+    failed_at: Mapping[str, float] = field(default_factory=dict)
+    """Reason -> unix time of the last such failure."""
+
+
+class Health:
+    """The families for certain sources.  While their series are the same, so is their shape."""
+
+    def __init__(self, sources: Sequence[str]) -> None:
+        self._sources = tuple(sources)
+        self._layout: tuple[tuple[Metric, Labels], ...] = ()
+        self.shape = Shape((), 0)
+        self.offers: tuple[Offer, ...] = ()
+        self.one = 0
+        """The place of a value that is always 1."""
+
+    def reading(
+        self, vitals: Sequence[Vitals], *, collisions: int = 0, loaded: bool = True
+    ) -> Reading:
+        """The families' values for one scrape of all sources, in the order configured."""
+        rows = [
+            (CONFIG_LOADED, (), float(loaded)),
+            (COLLISIONS, (), float(collisions)),
+            *_rows(self._sources, vitals),
+        ]
+        layout = tuple([(metric, labels) for metric, labels, _ in rows])
+        if layout != self._layout:
+            self._lay_out(layout)
+        numbers = [*(number for _, _, number in rows), 1.0]
+        return Reading(self.shape, [_text(number) for number in numbers], numbers)
+
+    def _lay_out(self, layout: tuple[tuple[Metric, Labels], ...]) -> None:
+        self._layout = layout
+        self.one = len(layout)
+        self.shape = Shape((), len(layout) + 1)
+        families: dict[str, tuple[Metric, list[Member]]] = {}
+        for place, (metric, labels) in enumerate(layout):
+            member = Member(Role.VALUE, labels, (place,))
+            families.setdefault(metric.name, (metric, []))[1].append(member)
+        self.offers = tuple(
+            Offer(
+                metric.prometheus,
+                metric.dotted,
+                Kind(metric.instrument.prometheus_type),
+                metric.help,
+                unit_suffix(metric.unit),
+                tuple(members),
+                metric,
+            )
+            for metric, members in families.values()
         )
-        for row, metric in enumerate(_METRICS)
-    )
-    return Shape((), len(_METRICS) * len(sources)), offers
 
 
-def health_reading(shape: Shape, results: Sequence[Result]) -> Reading:
-    """The families' values for one scrape of all sources."""
-    numbers = [
-        *(float(result.up) for result in results),
-        *(result.duration for result in results),
-        *(float(result.reading.shape.size if result.reading else 0) for result in results),
-    ]
-    texts = [f"{n:.6f}".rstrip("0").rstrip(".").encode() or b"0" for n in numbers]
-    return Reading(shape, texts, numbers)
+def _rows(sources: Sequence[str], vitals: Sequence[Vitals]) -> list[tuple[Metric, Labels, float]]:
+    """Metric, labels and number of each series."""
+    rows: list[tuple[Metric, Labels, float]] = []
+    for name, each in zip(sources, vitals, strict=True):
+        own: Labels = ((SOURCE.name, name),)
+        rows += (
+            (SOURCE_UP, own, float(each.up)),
+            (SOURCE_DURATION, own, each.duration),
+            (SOURCE_SAMPLES, own, float(each.samples)),
+            (SOURCE_SIZE, own, float(each.size)),
+            (SOURCE_RESTARTS, own, float(each.restarts)),
+            (SOURCE_DROPPED, own, float(each.dropped)),
+            (SOURCE_CACHED, own, float(each.cached)),
+        )
+        if each.age is not None:
+            rows.append((SOURCE_AGE, own, each.age))
+        for outcome in _OUTCOMES:
+            labels = (*own, (FAMILY_OUTCOME.name, outcome))
+            rows.append((SOURCE_FAMILIES, labels, float(each.families.get(outcome, 0))))
+        for reason, count in each.failures.items():
+            labels = (*own, (ERROR_TYPE.name, reason))
+            rows.append((SOURCE_FAILURES, labels, float(count)))
+            rows.append((SOURCE_ERROR_TIME, labels, each.failed_at[reason]))
+    return rows
+
+
+def _text(number: float) -> bytes:
+    return b"%d" % number if number.is_integer() else b"%.6f" % number

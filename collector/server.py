@@ -1,23 +1,39 @@
-"""The collector over HTTP: ``/metrics``, ``/healthz`` and ``/sources``."""
+"""The collector over HTTP: the page, its state for programs and people, and probes."""
 
 import asyncio
 import gzip
-import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from firsttoken.collector.collector import Collector
+from firsttoken.collector.access import Access
+from firsttoken.collector.collector import VIA, Collector
+from firsttoken.collector.console import console
 from firsttoken.collector.form import negotiate
-from firsttoken.collector.settings import Settings, split_listen
-from firsttoken.errors import UsageError
 
-__all__ = ["application", "patience", "serve"]
+__all__ = ["Served", "application", "patience"]
 
-COLLECTOR: web.AppKey[Collector] = web.AppKey("collector", Collector)
 HEADER = "X-Prometheus-Scrape-Timeout-Seconds"
 _MARGIN, _MOST = 0.05, 0.5
 _WORTH_PACKING = 1024
+_PROBE_SECONDS = 0.9
+"""How long a readiness probe may take; Kubernetes waits a second for it."""
+_OPEN = ("/healthz", "/readyz")
+
+
+@dataclass
+class Served:
+    """What is served now; another configuration puts another collector in its place."""
+
+    collector: Collector
+    access: Access | None = None
+    stopping: bool = False
+    scraped: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set after each page."""
+
+
+SERVED: web.AppKey[Served] = web.AppKey("served", Served)
 
 
 def patience(header: str | None, default: float) -> float:
@@ -35,21 +51,41 @@ def patience(header: str | None, default: float) -> float:
     return told - min(_MARGIN * told, _MOST)
 
 
-def application(collector: Collector) -> web.Application:
+def application(served: Served) -> web.Application:
     """The web application around a collector."""
-    app = web.Application()
-    app[COLLECTOR] = collector
+    app = web.Application(middlewares=[_guarded])
+    app[SERVED] = served
+    app.router.add_get("/", _console)
     app.router.add_get("/metrics", _metrics)
-    app.router.add_get("/healthz", _healthz)
     app.router.add_get("/sources", _sources)
+    app.router.add_get("/healthz", _healthz)
+    app.router.add_get("/readyz", _readyz)
     return app
 
 
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@web.middleware
+async def _guarded(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    access = request.app[SERVED].access
+    if access is not None and request.path not in _OPEN:
+        allowed = await access.allows(request.headers.get("Authorization"))
+        if not allowed:
+            challenge = {"WWW-Authenticate": "Bearer"}
+            return web.Response(status=401, text="a bearer token is needed\n", headers=challenge)
+    return await handler(request)
+
+
 async def _metrics(request: web.Request) -> web.Response:
-    collector = request.app[COLLECTOR]
+    served = request.app[SERVED]
+    collector = served.collector
+    if request.headers.get(VIA) == collector.identity:
+        return web.Response(status=508, text="the collector is a source of itself\n")
     form = negotiate(", ".join(request.headers.getall("Accept", [])))
     limit = patience(request.headers.get(HEADER), collector.settings.timeout)
     answer = await collector.answer(form, limit)
+    served.scraped.set()
     if not answer.any_up:
         # The scraper's own "up" must show it; an empty page would look like a service at rest.
         reasons = "".join(f"{r.source}: {r.reason}: {r.detail}\n" for r in answer.results)
@@ -75,36 +111,28 @@ async def _healthz(_: web.Request) -> web.Response:
     return web.Response(text="ok\n")
 
 
+async def _readyz(request: web.Request) -> web.Response:
+    """Whether a scrape would be answered with something."""
+    served = request.app[SERVED]
+    if served.stopping:
+        return web.Response(status=503, text="stopping\n")
+    results = await served.collector.results(_PROBE_SECONDS)
+    told = "".join(f"{r.source}: {'up' if r.up else r.reason}\n" for r in results)
+    return web.Response(status=200 if any(r.up for r in results) else 503, text=told)
+
+
 async def _sources(request: web.Request) -> web.Response:
-    collector = request.app[COLLECTOR]
+    collector = request.app[SERVED].collector
     collisions = [
         {"family": c.family, "source": c.source, "reason": c.reason} for c in collector.collisions
     ]
     return web.json_response({"sources": collector.state(), "collisions": collisions})
 
 
-async def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; ``announce`` is given the URL when it is ready.
-
-    Raises UsageError when the address cannot be listened on.
-    """
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    host, port = split_listen(settings.listen)
-    async with Collector(settings) as collector:
-        runner = web.AppRunner(application(collector), access_log=None, shutdown_timeout=5)
-        await runner.setup()
-        try:
-            site = web.TCPSite(runner, host, port)
-            await site.start()
-            bound = runner.addresses[0]
-            shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-            announce(f"http://{shown}:{bound[1]}")
-            await stopped.wait()
-        except OSError as exc:
-            reason = exc.strerror or type(exc).__name__
-            raise UsageError(f"cannot listen on {settings.listen}: {reason}") from None
-        finally:
-            await runner.cleanup()
+async def _console(request: web.Request) -> web.Response:
+    collector = request.app[SERVED].collector
+    if not any(source.last for source in collector.sources):
+        await collector.results(_PROBE_SECONDS)
+    page = console(collector.state(), collector.collisions)
+    headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+    return web.Response(text=page, content_type="text/html", headers=headers)

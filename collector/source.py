@@ -1,23 +1,33 @@
 """One source over time: asked, read, translated, and what is known of its health."""
 
+import asyncio
 import logging
+import os
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import aiohttp
 
-from firsttoken.collector.fetch import Body, FetchError, fetch
+from firsttoken.collector.fetch import Body, Fetcher, FetchError
+from firsttoken.collector.health import Vitals
 from firsttoken.collector.lifetime import Lifetime
-from firsttoken.collector.page import MalformedError, Reading, Shape
-from firsttoken.collector.reader import Reader
+from firsttoken.collector.page import LimitError, MalformedError, Reading, Shape
+from firsttoken.collector.reader import Limits, Reader
+from firsttoken.collector.resource import attributes_of
+from firsttoken.collector.restore import guessed, restored
+from firsttoken.collector.selection import selection
 from firsttoken.collector.settings import Settings, SourceSettings
 from firsttoken.collector.translate import Contribution, Translator
-from firsttoken.exporters.profile import Profile, guess, load, load_all
+from firsttoken.exporters.profile import Profile, load, load_all
 
 __all__ = ["Result", "Source"]
 
 log = logging.getLogger("firsttoken.collector")
+
+_LARGE = 1 << 18
+"""Bytes of a page from which on it is read beside the event loop, if it is new."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +56,27 @@ class Source:
         self,
         settings: SourceSettings,
         shared: Settings,
+        environment: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        environment = os.environ if environment is None else environment
         self.settings = settings
         self.name = settings.name
         self._shared = shared
         self._clock = clock
-        self._reader = Reader()
+        self._fetcher = Fetcher(settings, shared.max_bytes)
+        self._reader = Reader(Limits(shared.max_samples, shared.max_label_length))
+        self._selection = selection(settings.only, environment)
         self._fixed = _for(settings, load(settings.profile)) if settings.profile else None
         self._translator = self._translating(self._fixed)
         self._contributions: dict[Shape, Contribution] = {}
+        self._failures: Counter[str] = Counter()
+        self._failed_at: dict[str, float] = {}
+        self._read_at: float | None = None
+        local = self._fetcher.local
+        self.resource = attributes_of(settings, shared, environment, local=local)
         self.last: Result | None = None
+        self.last_error: Result | None = None
         self.lifetime = Lifetime()
 
     @property
@@ -64,22 +84,31 @@ class Source:
         """The profile in use: the configured one, or the one guessed from the last page."""
         return self._translator.profile
 
+    @property
+    def failed_at(self) -> Mapping[str, float]:
+        """Reason -> unix time of the last failure for it."""
+        return self._failed_at
+
     async def scrape(self, session: aiohttp.ClientSession, patience: float) -> Result:
         """Ask for the page and read it; every failure is in the result."""
         started = self._clock()
         size = 0
         try:
             limit = min(patience, self.settings.timeout or patience)
-            body = await fetch(session, self.settings, limit, self._shared.max_bytes)
+            body = await self._fetcher.fetch(session, limit)
             size = len(body.data)
-            reading = self._read(body)
+            if size < _LARGE or self._reader.knows(body.data):
+                reading = self._read(body)
+            else:
+                # Others are answered meanwhile, a probe for one.
+                reading = await asyncio.to_thread(self._read, body)
         except FetchError as exc:
-            result = self._failed(started, size, exc.reason, str(exc))
+            took = self._clock() - started
+            result = Result(self.name, None, took, size, exc.reason, str(exc))
         else:
             self.lifetime.note(reading)
-            since = self.lifetime.since
             took = self._clock() - started
-            result = Result(self.name, reading, took, size, since=since)
+            result = Result(self.name, reading, took, size, since=self.lifetime.since)
         self.note(result)
         return result
 
@@ -89,38 +118,73 @@ class Source:
 
     def _read(self, body: Body) -> Reading:
         try:
-            return self._reader.read(body.data, openmetrics=body.openmetrics, sealed=body.sealed)
+            reading = self._reader.read(body.data, openmetrics=body.openmetrics, sealed=body.sealed)
+        except LimitError as exc:
+            raise FetchError("too_large", str(exc)) from None
         except MalformedError as exc:
             kind = body.content_type
             told = f" (it was sent as {kind})" if kind == "text/html" else ""
             raise FetchError("malformed", f"{exc}{told}") from None
-
-    def _failed(self, started: float, size: int, reason: str, detail: str) -> Result:
-        return Result(self.name, None, self._clock() - started, size, reason, detail)
+        self.contribution(reading.shape)
+        return reading
 
     def note(self, result: Result) -> None:
         """Keep the result, and say in the log when the source's health changed."""
         before, self.last = self.last, result
-        if result.up and (before is None or not before.up):
-            log.info("source %s is up: %d samples", self.name, _samples(result))
-        elif not result.up and (before is None or before.reason != result.reason):
+        if result.up:
+            self._read_at = self._clock()
+            if before is None or not before.up:
+                log.info("source %s is up: %d samples", self.name, _samples(result))
+            return
+        self.last_error = result
+        self._failures[result.reason] += 1
+        self._failed_at[result.reason] = time.time()
+        if before is None or before.reason != result.reason:
             log.warning("source %s is down: %s: %s", self.name, result.reason, result.detail)
+
+    def vitals(self, result: Result) -> Vitals:
+        """How the source is, with the result that an answer has of it."""
+        fates: Mapping[str, int] = {}
+        dropped = 0
+        if result.reading is not None:
+            contribution = self.contribution(result.reading.shape)
+            fates, dropped = contribution.outcomes, contribution.dropped
+        return Vitals(
+            up=result.up,
+            duration=result.duration,
+            samples=_samples(result),
+            size=result.size,
+            age=None if self._read_at is None else self._clock() - self._read_at,
+            restarts=self.lifetime.restarts,
+            dropped=dropped,
+            cached=self._reader.remembered,
+            families=fates,
+            failures=self._failures,
+            failed_at=self._failed_at,
+        )
 
     def contribution(self, shape: Shape) -> Contribution:
         """What the source offers while its page has this shape."""
         found = self._contributions.get(shape)
         if found is None:
+            selected = self._selection.shape(shape)
             if self._fixed is None:
-                guessed = guess(shape.names, load_all())
-                own = _for(self.settings, guessed) if guessed else None
-                self._translator = self._translating(own)
-            found = self._translator.contribution(shape)
+                own = guessed(shape, load_all())
+                self._translator = self._translating(_for(self.settings, own) if own else None)
+            if self.profile is not None and self._shared.names != "passthrough":
+                selected = restored(selected, self.profile)
+            found = self._translator.contribution(selected)
             # One shape at a time: an older one does not come back as the same object.
             self._contributions = {shape: found}
         return found
 
     def _translating(self, profile: Profile | None) -> Translator:
-        return Translator(profile, self._shared.names, unknown=self._shared.unknown == "pass")
+        return Translator(
+            profile,
+            self._shared.names,
+            unknown=self._shared.unknown == "pass",
+            one_pod=self.settings.only.pod is not None,
+        )
 
 
 def _for(settings: SourceSettings, profile: Profile) -> Profile:

@@ -1,10 +1,12 @@
 """One source's shape to the families that it contributes, under convention names where known."""
 
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
 
-from firsttoken.catalogue import Metric
+from firsttoken.catalogue import CONTAINER_NAME, NAMESPACE_NAME, POD_NAME, Metric
 from firsttoken.collector.numbers import canonical, scaled
 from firsttoken.collector.page import Family, Kind, Labels, Role, Shape
 from firsttoken.collector.settings import Names
@@ -13,6 +15,11 @@ from firsttoken.naming import unit_suffix
 
 __all__ = ["BOUND", "Contribution", "Fate", "Member", "Offer", "Translator"]
 
+_PLACES = {
+    "pod": POD_NAME.name,
+    "namespace": NAMESPACE_NAME.name,
+    "container": CONTAINER_NAME.name,
+}
 BOUND = {Role.BUCKET: "le", Role.VALUE: "quantile"}
 
 
@@ -25,6 +32,10 @@ class Member(NamedTuple):
     places: tuple[int, ...]
     scale: Decimal | None = None
     translation: Translation | None = None
+
+    def moved(self, offset: int) -> "Member":
+        """The same with its places further on."""
+        return self._replace(places=tuple([offset + place for place in self.places]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,15 +69,23 @@ class Contribution:
     fates: tuple[Fate, ...]
     dropped: int
     """Series that their profile leaves out, or that came out as another one."""
+    outcomes: Mapping[str, int]
+    """How many of the page's families had each outcome."""
 
 
 class Translator:
     """Translates the shapes of one source, to the names that the configuration asks for."""
 
     def __init__(
-        self, profile: Profile | None, names: Names = "convention", *, unknown: bool = True
+        self,
+        profile: Profile | None,
+        names: Names = "rename",
+        *,
+        unknown: bool = True,
+        one_pod: bool = False,
     ) -> None:
         self.profile = profile
+        self._one_pod = one_pod
         self._names = names
         self._unknown = unknown
 
@@ -84,13 +103,15 @@ class Translator:
             fates += [Fate(family.name, outcome, name) for name in names]
             for offer in own:
                 places.update(place for member in offer.members for place in member.places)
-        return Contribution(tuple(offers), tuple(fates), shape.size - len(places))
+        # A family may have become several.
+        outcomes = Counter({fate.family: fate.outcome for fate in fates}.values())
+        return Contribution(tuple(offers), tuple(fates), shape.size - len(places), outcomes)
 
     def _offers(
         self, family: Family, page: frozenset[str], apart: "_Apart"
     ) -> tuple[list[Offer], str]:
         """What a family is offered as, and the word for what became of it."""
-        if self._names == "source":
+        if self._names == "passthrough":
             return [_passed(family)], "passed"
         renamed = [_renamed(family, found, apart) for found in self._translations(family, page)]
         also = [_passed(family)] if self._names == "both" else []
@@ -98,9 +119,26 @@ class Translator:
             return [*renamed, *also], "renamed"
         if self._superseded(family, page):
             return also, "superseded"
-        if self._unknown or also:
-            return [_passed(family)], "passed"
+        if also:
+            return also, "passed"
+        if self._unknown:
+            return [_passed(family, self._placed)], "passed"
         return [], "dropped"
+
+    def _placed(self, labels: Labels) -> Labels:
+        """Labels of a family without a convention's name, those for a place by the convention's.
+
+        Whoever scrapes a pod gives ``pod`` and its like to all that it reads, and would make an
+        ``exported_pod`` of the source's own.  Where all series are of one pod they say nothing.
+        """
+        if not any(name in _PLACES for name, _ in labels):
+            return labels
+        have = {name for name, _ in labels}
+        return tuple(
+            (_PLACES[name] if name in _PLACES and _PLACES[name] not in have else name, value)
+            for name, value in labels
+            if not (self._one_pod and name in _PLACES)
+        )
 
     def _translations(self, family: Family, page: frozenset[str]) -> tuple[Translation, ...]:
         """What the family becomes; each translation is for other series of it."""
@@ -119,10 +157,19 @@ def _kind_word(kind: Kind) -> str:
     return "gauge" if kind in (Kind.INFO, Kind.STATESET) else kind.value
 
 
-def _passed(family: Family) -> Offer:
-    """A family under its own name, with nothing changed."""
-    members = tuple(Member(role, series.labels, (place,)) for place, role, series in family.samples)
-    return Offer(family.name, family.name, family.kind, family.help, family.unit, members)
+def _passed(family: Family, placed: Callable[[Labels], Labels] | None = None) -> Offer:
+    """A family under its own name; ``placed`` is what becomes of its labels."""
+    found: dict[Labels, Labels] = {}
+    members = []
+    for place, role, series in family.samples:
+        labels = series.labels
+        if placed is not None and labels:
+            if labels not in found:
+                found[labels] = placed(labels)
+            labels = found[labels]
+        members.append(Member(role, labels, (place,)))
+    name = family.name
+    return Offer(name, name, family.kind, family.help, family.unit, tuple(members))
 
 
 def _renamed(family: Family, translation: Translation, apart: "_Apart") -> Offer:

@@ -21,11 +21,12 @@ CATALOGUE = {
     "http",
     "metric",
     "naming",
+    "own",
     "recorded",
     "vocabulary",
 }
 # Of these, the ones that hold entries and nothing else; ``catalogue`` exports what others use.
-TABLES = {"attributes", "genai", "hardware", "http"}
+TABLES = {"attributes", "genai", "hardware", "http", "own"}
 # What any part may use.
 GROUND = {"errors", "config", "prometheus", "servers"}
 # Part or module -> what of firsttoken it may import, beside itself.  Nobody imports cli.

@@ -101,6 +101,9 @@ MEMORY_IO_DIRECTION = Attribute("hw.gpu.memory.direction", _REQUIRED, ("read", "
 
 # --- What a hardware series may carry besides: where the device is and which pod has it -----------
 
+NAMESPACE_NAME = Attribute("k8s.namespace.name")
+POD_NAME = Attribute("k8s.pod.name")
+CONTAINER_NAME = Attribute("k8s.container.name")
 PLACE = (
     Attribute("hw.gpu.index"),
     Attribute("hw.gpu.mig.profile"),
@@ -113,13 +116,16 @@ PLACE = (
     Attribute("host.name"),
     Attribute("k8s.cluster.name"),
     Attribute("k8s.node.name"),
-    Attribute("k8s.namespace.name"),
-    Attribute("k8s.pod.name"),
+    NAMESPACE_NAME,
+    POD_NAME,
     Attribute("k8s.pod.uid"),
-    Attribute("k8s.container.name"),
+    CONTAINER_NAME,
 )
 
 SOURCE = Attribute("firsttoken.source", _REQUIRED)
+FAMILY_OUTCOME = Attribute(
+    "firsttoken.outcome", _REQUIRED, ("renamed", "passed", "superseded", "dropped")
+)
 
 EXTENSIONS = frozenset(
     {"gen_ai.server.", "hw.gpu.", "hw.frequency.", "hw.pci.", "kn.", "firsttoken."}

@@ -7,15 +7,19 @@ Everything else (Prometheus names, documentation, rules, dashboards) derives fro
 that a name that a convention changes is one line in ``naming.RENAMED``.
 """
 
-from firsttoken import genai, hardware, http
+from firsttoken import genai, hardware, http, own
 from firsttoken.attributes import (
+    CONTAINER_NAME,
     ENGINE,
     ERROR_TYPE,
+    FAMILY_OUTCOME,
     FINISH_REASON,
     HW_ID,
     HW_MODEL,
     HW_VENDOR,
+    NAMESPACE_NAME,
     OPERATION,
+    POD_NAME,
     PROVIDER,
     REQUEST_MODEL,
     SERVER_ADDRESS,
@@ -52,12 +56,31 @@ from firsttoken.hardware import (
 )
 from firsttoken.metric import Attribute, Instrument, Metric, Requirement, Stability
 from firsttoken.naming import current
+from firsttoken.own import (
+    COLLISIONS,
+    CONFIG_LOADED,
+    SOURCE_AGE,
+    SOURCE_CACHED,
+    SOURCE_DROPPED,
+    SOURCE_DURATION,
+    SOURCE_ERROR_TIME,
+    SOURCE_FAILURES,
+    SOURCE_FAMILIES,
+    SOURCE_RESTARTS,
+    SOURCE_SAMPLES,
+    SOURCE_SIZE,
+    SOURCE_UP,
+)
 
 __all__ = [
+    "COLLISIONS",
+    "CONFIG_LOADED",
+    "CONTAINER_NAME",
     "DECODE_DURATION",
     "ENERGY",
     "ENGINE",
     "ERROR_TYPE",
+    "FAMILY_OUTCOME",
     "FINISH_REASON",
     "GPU_MEMORY_FREE",
     "GPU_MEMORY_LIMIT",
@@ -70,7 +93,9 @@ __all__ = [
     "INTER_TOKEN_LATENCY",
     "KV_CACHE_UTILIZATION",
     "METRICS",
+    "NAMESPACE_NAME",
     "OPERATION",
+    "POD_NAME",
     "POWER",
     "PREEMPTIONS",
     "PREFILL_DURATION",
@@ -86,8 +111,16 @@ __all__ = [
     "SERVER_ADDRESS",
     "SERVER_PORT",
     "SOURCE",
+    "SOURCE_AGE",
+    "SOURCE_CACHED",
+    "SOURCE_DROPPED",
     "SOURCE_DURATION",
+    "SOURCE_ERROR_TIME",
+    "SOURCE_FAILURES",
+    "SOURCE_FAMILIES",
+    "SOURCE_RESTARTS",
     "SOURCE_SAMPLES",
+    "SOURCE_SIZE",
     "SOURCE_UP",
     "TEMPERATURE",
     "TIME_PER_OUTPUT_TOKEN",
@@ -102,39 +135,11 @@ __all__ = [
     "find",
 ]
 
-# --- The collector's own --------------------------------------------------------------------------
-
-
-def _own(name: str, instrument: Instrument, unit: str, text: str) -> Metric:
-    return Metric(name, instrument, unit, text, (SOURCE,), Stability.EXTENSION)
-
-
-SOURCE_UP = _own(
-    "firsttoken.collector.source.up",
-    Instrument.GAUGE,
-    "",
-    "1 if the last scrape of the source was read whole, else 0.",
-)
-SOURCE_DURATION = _own(
-    "firsttoken.collector.source.scrape.duration",
-    Instrument.GAUGE,
-    "s",
-    "How long the last scrape of the source took.",
-)
-SOURCE_SAMPLES = _own(
-    "firsttoken.collector.source.scrape.samples",
-    Instrument.GAUGE,
-    "{sample}",
-    "Samples in the last scrape of the source.",
-)
-
 METRICS: tuple[Metric, ...] = (
     *genai.METRICS,
     *http.METRICS,
     *hardware.METRICS,
-    SOURCE_UP,
-    SOURCE_DURATION,
-    SOURCE_SAMPLES,
+    *own.METRICS,
 )
 """All entries in the order of their declaration."""
 

@@ -16,6 +16,9 @@ from firsttoken.collector.settings import Settings
 CASES = sorted(Path(__file__).parent.parent.joinpath("data", "openmetrics").glob("*.txt"))
 """The good pages of the OpenMetrics specification's own parser tests."""
 
+OWN = ("firsttoken_", "target_info")
+"""How the names begin of what the collector says of itself and its sources."""
+
 GOOD = b"# HELP queue_length Jobs.\n# TYPE queue_length gauge\nqueue_length 7\n"
 
 

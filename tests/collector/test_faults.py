@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.collector.conftest import GOOD, collected, response, samples, settings, upstream
+from tests.collector.conftest import GOOD, OWN, collected, response, samples, settings, upstream
 
 from firsttoken.collector.collector import Answer
 
@@ -30,9 +30,7 @@ def assert_only_good(answer: Answer, reason: str) -> None:
     found = samples(answer.page)
     assert found.pop('firsttoken_collector_source_up{firsttoken_source="s0"}') == "1"
     assert found.pop('firsttoken_collector_source_up{firsttoken_source="s1"}') == "0"
-    assert {k: v for k, v in found.items() if not k.startswith("firsttoken_")} == {
-        "queue_length": "7"
-    }
+    assert {k: v for k, v in found.items() if not k.startswith(OWN)} == {"queue_length": "7"}
     assert good.up
     assert (bad.up, bad.reason) == (False, reason)
     assert bad.detail

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import requests
-from tests.collector.conftest import collected, response, samples, settings, upstream
+from tests.collector.conftest import OWN, collected, response, samples, settings, upstream
 
 from firsttoken import servers
 from firsttoken.collector.environment import from_environment
@@ -142,7 +142,7 @@ def test_names_and_unknown_families_are_as_configured() -> None:
     known, own = "gen_ai_server_requests_running", "vllm:num_requests_running"
     cases: list[tuple[dict[str, str], set[str]]] = [
         ({}, {known, "mine"}),
-        ({"names": "source"}, {own, "mine"}),
+        ({"names": "passthrough"}, {own, "mine"}),
         ({"names": "both"}, {known, own, "mine"}),
         ({"unknown": "drop"}, {known}),
     ]
@@ -150,4 +150,4 @@ def test_names_and_unknown_families_are_as_configured() -> None:
         for config, expected in cases:
             found = samples(collected(settings(source.url, **config)).page)
             names = {series.partition("{")[0] for series in found}
-            assert {n for n in names if not n.startswith("firsttoken_")} == expected
+            assert {n for n in names if not n.startswith(OWN)} == expected

@@ -1,0 +1,149 @@
+"""The collector as a process: listening, reading its configuration again, ending."""
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Callable
+
+from aiohttp import web
+
+from firsttoken.collector.access import access
+from firsttoken.collector.collector import Collector
+from firsttoken.collector.guard import Gate
+from firsttoken.collector.server import Served, application
+from firsttoken.collector.settings import Settings, split_listen
+from firsttoken.collector.tls import Certificate
+from firsttoken.errors import FirstTokenError, UsageError
+
+__all__ = ["serve"]
+
+log = logging.getLogger("firsttoken.collector")
+
+_HEAD_BYTES = 32 * 1024
+_LINE_BYTES = 8190
+_FIXED = ("listen", "tls", "max_connections")
+"""What another configuration cannot change while it is served."""
+
+
+async def serve(
+    read: Callable[[], Settings],
+    announce: Callable[[str], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT; ``announce`` is given the URL when it is ready.
+
+    ``read`` gives the configuration, and is asked again on SIGHUP.  Raises UsageError when the
+    address cannot be listened on.
+    """
+    settings = read()
+    stopped, reload = asyncio.Event(), asyncio.Event()
+    gently = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, stopped.set)
+    loop.add_signal_handler(signal.SIGTERM, lambda: (gently.set(), stopped.set()))
+    loop.add_signal_handler(signal.SIGHUP, reload.set)
+    served = Served(await Collector(settings).__aenter__())
+    served.access = access(settings.auth) if settings.auth else None
+    runner = web.AppRunner(
+        application(served),
+        access_log=None,
+        shutdown_timeout=settings.timeout,
+        max_line_size=_LINE_BYTES,
+        max_field_size=_LINE_BYTES,
+        max_headers=_HEAD_BYTES,
+    )
+    reloading = asyncio.create_task(_reload(served, read, reload))
+    try:
+        await runner.setup()
+        server = await _listen(settings, runner)
+        announce(_url(server, settings))
+        await stopped.wait()
+        if gently.is_set():
+            await _linger(served, stopped)
+        server.close()
+    finally:
+        reloading.cancel()
+        await runner.cleanup()
+        await served.collector.__aexit__(None, None, None)
+
+
+async def _listen(settings: Settings, runner: web.AppRunner) -> asyncio.Server:
+    host, port = split_listen(settings.listen)
+    server = runner.server
+    assert server is not None  # noqa: S101 (set up already)
+    gate: Callable[[], asyncio.Protocol] = Gate(server, settings.max_connections)
+    certificate = Certificate(settings.tls) if settings.tls else None
+    if certificate is not None:
+        gate = _with(certificate, gate)
+    context = certificate.context if certificate else None
+    try:
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(gate, host, port, ssl=context, backlog=128)
+    except OSError as exc:
+        reason = exc.strerror or type(exc).__name__
+        raise UsageError(f"cannot listen on {settings.listen}: {reason}") from None
+
+
+def _with(
+    certificate: Certificate, gate: Callable[[], asyncio.Protocol]
+) -> Callable[[], asyncio.Protocol]:
+    """A gate that looks for a new certificate first: it is asked before each handshake."""
+
+    def made() -> asyncio.Protocol:
+        wrong = certificate.refresh()
+        if wrong:
+            log.error("the old certificate stays in use: %s", wrong)
+        return gate()
+
+    return made
+
+
+def _url(server: asyncio.Server, settings: Settings) -> str:
+    host, port = server.sockets[0].getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    return f"{'https' if settings.tls else 'http'}://{shown}:{port}"
+
+
+async def _linger(served: Served, stopped: asyncio.Event) -> None:
+    """Let a last scrape through: until one was answered, the time is up, or a second signal."""
+    seconds = served.collector.settings.linger
+    served.stopping = True
+    if not seconds:
+        return
+    served.scraped.clear()
+    stopped.clear()
+    log.info("stopping: a last scrape is waited for, %.3g s at most", seconds)
+    waiting = [asyncio.create_task(event.wait()) for event in (served.scraped, stopped)]
+    await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    for task in waiting:
+        task.cancel()
+
+
+async def _reload(served: Served, read: Callable[[], Settings], asked: asyncio.Event) -> None:
+    """Read the configuration whenever it is asked for; one that is wrong changes nothing."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        old = served.collector
+        try:
+            settings = await asyncio.to_thread(read)
+            new = await Collector(_kept(settings, old.settings)).__aenter__()
+        except FirstTokenError as exc:
+            old.config_loaded = False
+            log.warning("the old configuration stays in use: %s", " ".join(str(exc).split()))
+            continue
+        served.collector = new
+        served.access = access(new.settings.auth) if new.settings.auth else None
+        log.info("configuration read again: %d sources", len(new.sources))
+        # Answers that are being made still need the old one's connections.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(old.settings.timeout):
+                await old.idle.wait()
+        await old.__aexit__(None, None, None)
+
+
+def _kept(settings: Settings, old: Settings) -> Settings:
+    changed = [key for key in _FIXED if getattr(settings, key) != getattr(old, key)]
+    if changed:
+        log.warning("only a restart changes %s", " and ".join(changed))
+    return settings.model_copy(update={key: getattr(old, key) for key in _FIXED})
