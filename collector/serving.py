@@ -40,7 +40,7 @@ async def serve(
     gently = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stopped.set)
-    loop.add_signal_handler(signal.SIGTERM, lambda: (gently.set(), stopped.set()))
+    loop.add_signal_handler(signal.SIGTERM, _set, gently, stopped)
     loop.add_signal_handler(signal.SIGHUP, reload.set)
     served = Served(await Collector(settings).__aenter__())
     served.access = access(settings.auth) if settings.auth else None
@@ -65,6 +65,11 @@ async def serve(
         reloading.cancel()
         await runner.cleanup()
         await served.collector.__aexit__(None, None, None)
+
+
+def _set(*events: asyncio.Event) -> None:
+    for event in events:
+        event.set()
 
 
 async def _listen(settings: Settings, runner: web.AppRunner) -> asyncio.Server:
