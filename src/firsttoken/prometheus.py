@@ -83,6 +83,13 @@ class Prometheus:
             return False
         return response.ok
 
+    def version(self) -> str | None:
+        """The server's version; None where it does not say."""
+        try:
+            return str(self._get("status/buildinfo")["version"])
+        except (QueryError, KeyError, TypeError):
+            return None
+
     def reload(self) -> None:
         """Read the configuration and the rules again; needs ``--web.enable-lifecycle``."""
         self._checked(lambda: self._session.post(f"{self.url}/-/reload", timeout=self._timeout), "")

@@ -25,7 +25,16 @@ from firsttoken.catalogue import (
     Metric,
 )
 from firsttoken.loadgen.records import VERSION, Generator, Record, Run
-from firsttoken.report.schema import Dashboard, Engine, FiringAlert, Panel, Report, RuleResult
+from firsttoken.report.schema import (
+    Dashboard,
+    Engine,
+    Environment,
+    Event,
+    FiringAlert,
+    Panel,
+    Report,
+    RuleResult,
+)
 from firsttoken.rules.slo import SloFile
 from firsttoken.validate.compare import Evidence, compare
 from firsttoken.validate.conclude import conclude
@@ -75,6 +84,7 @@ class Truth:
         records = tuple(self.record(index, ttft) for index, ttft in enumerate(self.ttfts))
         load = {
             "arrivals": dict(self.arrivals),
+            "seed": 7,
             "prompt_tokens": {"kind": "fixed", "tokens": self.prompt},
             "output_tokens": {"kind": "fixed", "tokens": self.output},
         }
@@ -184,7 +194,7 @@ def run(truth: type) -> Run:
 def report(run: Run, window: Callable[..., Window]) -> Report:
     """The report of it, with everything in it that a report can have."""
     pages = window(run)
-    found = Found(Options(SLO, Path("out")))
+    found = Found(Options(SLO, Path("out"), target="http://engine:8000"))
     found.engine = Engine(url="http://engine:8000", model="llama", version=f"0.32 {HOSTILE}")
     found.run, found.before, found.after = run, pages.before, pages.after
     found.comparisons = compare(run, pages, Evidence())
@@ -193,7 +203,17 @@ def report(run: Run, window: Callable[..., Window]) -> Report:
         "requests waiting": ((0.0, 0.0), (5.0, 2.0)),
         "KV cache in use": ((0.0, 0.1), (5.0, 0.8)),
         "output tokens per second": ((0.0, 100.0), (5.0, 120.0)),
+        "prefix cache hits": ((0.0, 0.0), (5.0, 0.25)),
+        "tokens per step": ((0.0, 12.0), (5.0, 30.0)),
+        "GPU utilization": ((0.0, 0.1), (5.0, 0.9)),
+        "GPU utilization of the busiest": ((0.0, 0.2), (5.0, 1.0)),
+        "GPU memory in use": ((0.0, 0.7), (5.0, 0.71)),
+        "GPU power": ((0.0, 90.0), (5.0, 610.0)),
     }
+    found.events = (
+        Event(kind="restart", text="the engine restarted", start=4.0),
+        Event(kind="alert", text=f"alert {HOSTILE} fires", start=6.0, end=9.5),
+    )
     found.rules = (
         RuleResult(group="g", name="slo:sli_bad:rate5m", kind="recording", status="passed"),
         RuleResult(group="g", name="Burn", kind="alerting", status="failed", detail="many | one"),
@@ -209,4 +229,11 @@ def report(run: Run, window: Callable[..., Window]) -> Report:
         ),
     )  # fmt: skip
     made = conclude(found)
-    return made.model_copy(update={"created": "2026-11-24T17:00:00+00:00", "firsttoken": "0.1.0"})
+    machine = Environment(
+        machine="Linux 6.1, x86_64", cpus=2, python="3.11.7", programs={"Prometheus": "2.42.0"}
+    )
+    return made.model_copy(
+        update={
+            "created": "2026-11-24T17:00:00+00:00", "firsttoken": "0.1.0", "environment": machine,
+        }
+    )  # fmt: skip

@@ -8,11 +8,13 @@ import pytest
 
 from firsttoken.catalogue import QUEUE_DURATION, SOURCE, SOURCE_UP
 from firsttoken.loadgen.records import Generator
+from firsttoken.report.of_run import described
 from firsttoken.report.schema import Engine, Report
+from firsttoken.report.series import KV_CACHE
 from firsttoken.rules.slo import SloFile
-from firsttoken.validate import checks, diagnose
+from firsttoken.validate import checks
 from firsttoken.validate.compare import Evidence, compare
-from firsttoken.validate.conclude import conclude, described, fairness
+from firsttoken.validate.conclude import conclude, fairness
 from firsttoken.validate.found import Found, Options
 from firsttoken.validate.page import Page, Window, parse
 
@@ -195,7 +197,7 @@ def test_advice_names_the_stage_that_dominates(truth: type, window: Made) -> Non
 
 def test_a_full_cache_is_named(truth: type, window: Made) -> None:
     told = truth(ttfts=[2.0] * 50)
-    series = {diagnose.KV_CACHE: ((0.0, 0.4), (1.0, 0.99))}
+    series = {KV_CACHE: ((0.0, 0.4), (1.0, 0.99))}
 
     found = found_of(told, window(told.run()), series=series)
 

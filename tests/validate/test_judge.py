@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from firsttoken.catalogue import QUEUE_DURATION
 from firsttoken.report import words
 from firsttoken.report.schema import Check, Objective, Status
+from firsttoken.report.verdict import verdict
 from firsttoken.rules.slo import SloFile
 from firsttoken.validate import judge
 from firsttoken.validate.page import Window
@@ -147,7 +148,7 @@ def test_every_ending_has_its_status_exit_code_and_headline(
     judged, made = given.get("judged", [objective()]), given.get("made", GOOD)
     more = {key: value for key, value in given.items() if key not in ("judged", "made")}
 
-    found = judge.verdict(judged, made, **more)
+    found = verdict(judged, made, **more)
 
     assert (found.status, found.exit_code) == (status, code)
     assert headline in found.headline
@@ -155,9 +156,7 @@ def test_every_ending_has_its_status_exit_code_and_headline(
 
 
 def test_every_miss_and_failure_is_a_reason() -> None:
-    found = judge.verdict(
-        [objective("missed"), objective("missed", name="b")], [check("x", "failed")]
-    )
+    found = verdict([objective("missed"), objective("missed", name="b")], [check("x", "failed")])
 
     assert found.headline == "2 of 2 objectives missed: ttft, b."
     assert len(found.reasons) == 3

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import click
 
+from firsttoken.errors import ConfigError
 from firsttoken.loadgen.commands import OBJECTIVE_HELP, check_objectives, print_report
-from firsttoken.loadgen.judge import parse_objective
-from firsttoken.loadgen.records import read
+from firsttoken.loadgen.judge import Objective, parse_objective
+from firsttoken.loadgen.records import Run, read
 
 __all__ = ["report"]
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 @click.command(
@@ -16,6 +19,8 @@ __all__ = ["report"]
 Examples:
   firsttoken load report records.jsonl
   firsttoken load report records.jsonl --objective 'ttft<500ms@95' --objective success@99 --md
+  firsttoken load report records.jsonl --objective 'ttft<500ms@95' \\
+    --html report.html --junit junit.xml --csv requests.csv
 
 \b
 Exit codes: 0 done, 1 an objective missed, 2 a wrong argument or file.
@@ -25,10 +30,39 @@ Exit codes: 0 done, 1 an objective missed, 2 a wrong argument or file.
 @click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=OBJECTIVE_HELP)
 @click.option("--json", "form", flag_value="json", help="Print the report as JSON.")
 @click.option("--md", "form", flag_value="md", help="Print the report as Markdown.")
-def report(records: Path, objectives: tuple[str, ...], form: str | None) -> int:
+@click.option("--html", type=_FILE, help="Write the report there, one page with its figures.")
+@click.option("--junit", type=_FILE, help="Write each objective there as a test case (XML).")
+@click.option("--csv", type=_FILE, help="Write every request there, one line each.")
+def report(
+    records: Path, objectives: tuple[str, ...], form: str | None, **files: Path | None
+) -> int:
     """Report on a run from its records; exit code 1 when an objective was missed."""
     promises = [parse_objective(text) for text in objectives]
     done = read(records)
+    _write({name: path for name, path in files.items() if path}, done, promises, records)
     print_report(done, promises, form or "text")
     check_objectives(done, promises)
     return 0
+
+
+def _write(files: dict[str, Path], run: Run, promises: list[Objective], records: Path) -> None:
+    if not files:
+        return
+    # What draws and what makes XML is not needed to print a table.
+    from firsttoken.report.alone import report_of
+    from firsttoken.report.junit import junit
+    from firsttoken.report.plots import sections
+    from firsttoken.report.render import html
+    from firsttoken.report.table import requests_csv
+
+    found = report_of(run, promises, records)
+    made = {
+        "html": lambda: html(found, sections(found, run)),
+        "junit": lambda: junit(found),
+        "csv": lambda: requests_csv(run),
+    }
+    for name, path in files.items():
+        try:
+            path.write_text(made[name](), encoding="utf-8")
+        except OSError as exc:
+            raise ConfigError(path, [f"cannot be written: {exc.strerror}"]) from None

@@ -22,7 +22,7 @@ def junit(report: Report) -> str:
     cases += [("checks", one.name, one.status, one.summary, one.details) for one in report.checks]
     if report.verdict.status == "not_judged":
         cases.append(("verdict", "verdict", "not_judged", report.verdict.headline, ()))
-    root = ET.Element("testsuites", name="firsttoken validate")
+    root = ET.Element("testsuites", name=f"firsttoken {report.kind}")
     for group in dict.fromkeys(case[0] for case in cases):
         members = [case for case in cases if case[0] == group]
         statuses = [status for _, _, status, _, _ in members]

@@ -1,30 +1,32 @@
 """The report as a page and as Markdown, from templates; every number is formatted here."""
 
 from collections import Counter
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 import jinja2
+import yaml
 from markupsafe import Markup
 
-from firsttoken.report.figure import Picture
+from firsttoken.report import axis, words
+from firsttoken.report.plots import Section
 from firsttoken.report.schema import Comparison, Objective, Panel, Report
-from firsttoken.report.words import percent
+from firsttoken.report.words import NONE, percent
 
 __all__ = ["html", "markdown"]
 
-_NONE = "–"
-_MARKS = {"passed": "✅", "missed": "❌", "failed": "❌", "skipped": "⚪", "not_judged": "⚠️"}
-_BAR_PX = 190
+_MARKS = {
+    "passed": "✅", "missed": "❌", "failed": "❌", "skipped": "⚪", "not_judged": "⚠️",
+    "measured": "📏",
+}  # fmt: skip
 
 
-def html(report: Report, pictures: Sequence[Picture]) -> str:
+def html(report: Report, sections: Sequence[Section]) -> str:
     """One page that needs nothing else: styles and pictures are in it."""
-    css = _text("report.css")
-    return _environment().get_template("report.html").render(
-        report=report, pictures=pictures, css=Markup(css), why=_why(report)  # noqa: S704 (our own)
-    )  # fmt: skip
+    css = Markup(_text("report.css"))  # noqa: S704 (our own)
+    template = _environment().get_template("report.html")
+    return template.render(report=report, sections=sections, css=css, why=_why(report))
 
 
 def markdown(report: Report) -> str:
@@ -48,23 +50,29 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FunctionLoader(_text),
         autoescape=jinja2.select_autoescape(["html"]),  # Markdown is text, and shown as such
         undefined=jinja2.StrictUndefined,
+        trim_blocks=False,
     )
     environment.filters |= {
         "bar": _bar,
         "cell": _cell,
-        "count": lambda value: _NONE if value is None else f"{value:,.0f}",
+        "chance": _chance,
+        "count": lambda value: NONE if value is None else f"{value:,.0f}",
         "difference": _difference,
         "limit": _limit,
         "mark": lambda status: _MARKS[status],
-        "moment": _moment,
-        "percent": lambda share: _NONE if share is None else percent(share),
+        "moment": words.moment,
+        "percent": lambda share: NONE if share is None else percent(share),
+        "points": lambda value: NONE if value is None else words.points(value),
         "quantity": _quantity,
-        "rate": _rate,
-        "seconds": _seconds,
+        "rate": words.rate,
+        "room": _room,
+        "seconds": words.seconds,
         "sentence": lambda text: f"{text[:1].upper()}{text[1:].rstrip('.')}.",
         "tally": _tally,
         "target": lambda share: f"{share * 100:g} %",
+        "value": _value,
         "words": lambda status: status.replace("_", " "),
+        "yaml": _yaml,
     }
     return environment
 
@@ -76,41 +84,27 @@ def _cell(text: str) -> str:
     return text
 
 
-def _moment(created: str) -> str:
-    return datetime.fromisoformat(created).strftime("%-d %B %Y, %H:%M UTC")
-
-
-def _seconds(value: float | None) -> str:
-    if value is None:
-        return _NONE
-    if value >= 10:
-        return f"{value:.1f} s"
-    if value >= 1:
-        return f"{value:.2f} s"
-    return f"{value * 1000:.0f} ms" if value >= 0.1 else f"{value * 1000:.1f} ms"
-
-
-def _rate(value: float | None) -> str:
-    if value is None:
-        return _NONE
-    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+def _yaml(value: Mapping[str, Any]) -> str:
+    text: str = yaml.safe_dump(dict(value), sort_keys=False, allow_unicode=True, width=96)
+    return text
 
 
 def _quantity(value: float | None, unit: str) -> str:
     if unit == "s":
-        return _seconds(value)
-    return _NONE if value is None else f"{value:,.0f}"
+        return words.seconds(value)
+    return NONE if value is None else f"{value:,.0f}"
 
 
 def _difference(row: Comparison) -> str:
     if row.client is None or row.server is None:
-        return _NONE
+        return NONE
     difference = row.client - row.server
     sign = "+" if difference > 0 else "−" if difference < 0 else ""
     if row.unit != "s":
         return f"{sign}{abs(difference):,.0f}"
     if row.name.startswith("p"):
-        return "in its bucket" if row.status == "agrees" else f"{sign}{_seconds(abs(difference))}"
+        text = words.seconds(abs(difference))
+        return "in its bucket" if row.status == "agrees" else f"{sign}{text}"
     share = f" ({sign}{abs(difference) / row.server * 100:.1f} %)" if row.server else ""
     return f"{sign}{abs(difference) * 1000:.1f} ms{share}"
 
@@ -118,6 +112,41 @@ def _difference(row: Comparison) -> str:
 def _limit(objective: Objective) -> str:
     by = " (judged from the server)" if objective.judged_by == "server" else ""
     return f"{objective.promise}{by}"
+
+
+def _chance(objective: Objective) -> str:
+    """The 95 % interval of the attained share."""
+    if objective.low is None or objective.high is None:
+        return ""
+    ends = words.between(percent(objective.low), percent(objective.high))
+    return _together(f"95 % CI {ends}")
+
+
+def _together(text: str) -> str:
+    """A text that no line break may part."""
+    return text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def _value(objective: Objective) -> str:
+    """The latency that the target's share kept; never, where that many had none."""
+    if objective.value is None:
+        return "never" if objective.count else NONE
+    return words.seconds(objective.value)
+
+
+def _room(objective: Objective) -> str:
+    """Its interval, and how it lies beside the limit."""
+    limit = f"limit {axis.span(objective.threshold or 0.0)}"
+    if objective.value is None:
+        return limit
+    low, high = objective.value_low, objective.value_high
+    if low is None and high is None:
+        return f"{limit}; too few for an interval"
+    ends = (
+        words.seconds(low) if low is not None else "below",
+        words.seconds(high) if high is not None else "above all",
+    )
+    return f"{_together(limit)}; {_together(f'CI {words.between(*ends)}')}"
 
 
 def _tally(panels: Sequence[Panel]) -> list[tuple[str, int]]:
@@ -133,22 +162,24 @@ def _bar(objective: Objective) -> Markup:
     least = min(objective.attained, objective.target, objective.low or 1.0)
     start = 0.0 if least < 0.5 else 0.5 if least < 0.9 else 0.9 if least < 0.98 else 0.97
 
-    def place(share: float) -> float:
-        return round(_BAR_PX * max(0.0, share - start) / (1 - start), 1)
+    def place(share: float) -> str:
+        return f"{100 * max(0.0, share - start) / (1 - start):.1f}%"
 
-    low, high = place(objective.low or 0.0), place(objective.high or 0.0)
-    tone = "good" if objective.status == "passed" else "bad"
-    label = f"{percent(objective.attained)} attained, {objective.target * 100:g} % wanted"
+    interval = ""
+    if objective.low is not None and objective.high is not None:
+        interval = Markup(
+            '<line class="interval" x1="{low}" x2="{high}" y1="11" y2="11"/>'
+            '<line class="interval" x1="{low}" x2="{low}" y1="8" y2="14"/>'
+            '<line class="interval" x1="{high}" x2="{high}" y1="8" y2="14"/>'
+        ).format(low=place(objective.low), high=place(objective.high))
     return Markup(
-        '<svg class="bar" viewBox="0 0 {width} 26" role="img" aria-label="{label}">'
-        '<rect x="0" y="6" width="{width}" height="8" rx="4" fill="var(--chip)"/>'
-        '<rect x="0" y="6" width="{filled}" height="8" rx="4" fill="var(--{tone})"/>'
-        '<line x1="{low}" x2="{high}" y1="10" y2="10" stroke="var(--ink)" stroke-width="1.4"/>'
-        '<line x1="{target}" x2="{target}" y1="2" y2="18" stroke="var(--ink)" stroke-width="2"/>'
-        '<text x="0" y="25.5" font-size="9" fill="var(--muted)">{start}</text>'
-        '<text x="{width}" y="25.5" font-size="9" fill="var(--muted)" text-anchor="end">100 %'
-        "</text></svg>"
+        '<svg role="img" aria-label="{label}"><rect class="track" width="100%" y="6" height="10"'
+        ' rx="5"/><rect class="fill" width="{filled}" y="6" height="10" rx="5"/>{interval}'
+        '<line class="wanted" x1="{target}" x2="{target}" y1="2" y2="20"/>'
+        '<text x="0" y="32">{start}</text><text x="100%" y="32" text-anchor="end">100 %</text>'
+        "</svg>"
     ).format(
-        width=_BAR_PX, label=label, filled=place(objective.attained), tone=tone, low=low, high=high,
-        target=min(place(objective.target), _BAR_PX - 1), start=f"{start * 100:g} %",
+        label=f"{percent(objective.attained)} attained, {objective.target * 100:g} % wanted",
+        filled=place(objective.attained), interval=interval,
+        target=place(objective.target), start=f"{start * 100:g} %",
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""``report.json``: what a validation found, as models; all other forms derive from it alone."""
+"""``report.json``: what a validation or a load found, as models; all other forms derive from it."""
 
 import json
 from typing import Literal
@@ -14,6 +14,8 @@ __all__ = [
     "Dashboard",
     "Distribution",
     "Engine",
+    "Environment",
+    "Event",
     "FiringAlert",
     "Generator",
     "LoadResult",
@@ -22,6 +24,7 @@ __all__ = [
     "Point",
     "Report",
     "RuleResult",
+    "SlowRequest",
     "Status",
     "Step",
     "Verdict",
@@ -38,7 +41,9 @@ Point = tuple[float, float]
 class Verdict(Model):
     """What it all comes to; ``exit_code`` is the command's."""
 
-    status: Literal["passed", "missed", "failed", "not_judged"]
+    status: Literal["passed", "missed", "failed", "not_judged", "measured"] = Field(
+        description="measured: no objective was given, so that nothing is judged."
+    )
     exit_code: int
     headline: str = Field(description="One sentence for whoever reads nothing else.")
     reasons: tuple[str, ...] = Field(default=(), description="Why, one sentence each.")
@@ -86,6 +91,7 @@ class LoadResult(Model):
 
     described: str = Field(description="The load in words.")
     settings: dict[str, object] = Field(description="The load as the generator was given it.")
+    schedule_hash: str = Field(default="", description="Equal for equal schedules and lengths.")
     started: float = Field(description="Unix seconds of the records' time 0.")
     window: tuple[float, float] = Field(description="Measured seconds after ``started``.")
     requests: int
@@ -129,6 +135,21 @@ class Objective(Model):
     high: float | None = None
     good: int | None = None
     count: int | None = None
+    margin: float | None = Field(
+        default=None, description="The attained share less the target; below 0 it is missed."
+    )
+    value: float | None = Field(
+        default=None,
+        description="Seconds within which the target's share of all requests was answered, those"
+        " that failed counted as never; None where that many were not answered.",
+    )
+    value_low: float | None = Field(
+        default=None,
+        description="Lower end of the 95 % interval of ``value``, from order statistics.",
+    )
+    value_high: float | None = Field(
+        default=None, description="Its upper end; None where there are too few requests for one."
+    )
     server_attained: float | None = Field(
         default=None, description="The same share as the server's histogram has it, warm-up too."
     )
@@ -192,14 +213,57 @@ class Dashboard(Model):
     panels: tuple[Panel, ...]
 
 
+class Event(Model):
+    """Something that happened during the load; seconds since the first request."""
+
+    kind: Literal["phase", "restart", "alert", "source", "fault", "stop"]
+    text: str
+    start: float
+    end: float | None = Field(default=None, description="None for what took no time.")
+
+
+class SlowRequest(Model):
+    """One of the slowest measured requests; times in seconds."""
+
+    index: int = Field(description="As in the records.")
+    at: float = Field(description="When it was sent, since the first request.")
+    worst: str = Field(description="What makes it one of the slowest, in words.")
+    prompt_tokens: int | None = None
+    output_tokens: int | None = None
+    ttft: float | None = None
+    tpot: float | None = None
+    e2e: float | None = None
+    in_flight: float | None = Field(default=None, description="Mean of requests beside it.")
+    trace_id: str | None = None
+    trace_url: str | None = Field(default=None, description="Where the trace is shown.")
+    stages: dict[str, float] = Field(
+        default_factory=dict, description="Its time in each stage, where a trace has it."
+    )
+
+
+class Environment(Model):
+    """Where it ran and with what: needed to repeat it, and to compare two runs."""
+
+    machine: str
+    cpus: int
+    python: str
+    programs: dict[str, str] = Field(default_factory=dict, description="Versions by program.")
+
+
 class Report(Model):
-    """Everything that a validation found."""
+    """Everything that a validation, or a load alone, found."""
 
     version: Literal["firsttoken.report/v1"] = "firsttoken.report/v1"
+    kind: Literal["validation", "load"] = "validation"
     firsttoken: str = Field(description="The version of firsttoken that wrote it.")
     created: str = Field(description="When it was written, ISO 8601 in UTC.")
     service: str
     verdict: Verdict
+    command: str = Field(default="", description="The command line that does the same again.")
+    promises: dict[str, object] = Field(
+        default_factory=dict, description="The objective file, as it was read."
+    )
+    environment: Environment | None = None
     engine: Engine | None = None
     steps: tuple[Step, ...] = ()
     objectives: tuple[Objective, ...] = ()
@@ -213,9 +277,15 @@ class Report(Model):
     series: dict[str, tuple[Point, ...]] = Field(
         default_factory=dict, description="What the server reported over time, by name."
     )
+    events: tuple[Event, ...] = ()
+    histograms: dict[str, tuple[Point, ...]] = Field(
+        default_factory=dict,
+        description="The server's histograms by metric: (bucket bound, share within), warm-up too.",
+    )
     stages: dict[str, float] = Field(
         default_factory=dict, description="Mean seconds of a request in each stage of the server."
     )
+    slowest: tuple[SlowRequest, ...] = ()
     files: dict[str, str] = Field(
         default_factory=dict, description="The other files of the report, and what each is."
     )

@@ -4,7 +4,16 @@ from datetime import datetime
 
 from firsttoken.report.schema import Objective
 
-__all__ = ["NONE", "moment", "percent", "points", "rate", "seconds", "sentence"]
+__all__ = [
+    "NONE",
+    "between",
+    "moment",
+    "percent",
+    "points",
+    "rate",
+    "seconds",
+    "sentence",
+]
 
 NONE = "–"
 """What stands where there is no value."""
@@ -33,6 +42,12 @@ def seconds(value: float | None) -> str:
     if value >= 1:
         return f"{value:.2f} s"
     return f"{value * 1000:.0f} ms" if value >= 0.1 else f"{value * 1000:.1f} ms"
+
+
+def between(low: str, high: str) -> str:
+    """A range of two quantities, the unit once where it is the same."""
+    first, _, unit = low.rpartition(" ")
+    return f"{first}–{high}" if unit and high.endswith(f" {unit}") else f"{low} – {high}"
 
 
 def rate(value: float | None) -> str:

@@ -76,7 +76,7 @@ def generator(state: Generator | None) -> Check:
         return Check(name=name, status="passed", summary=state.note)
     parts = []
     if state.cpu_share is not None:
-        parts.append(f"{state.cpu_share:.0%} of a core")
+        parts.append(f"{state.cpu_share * 100:.0f} % of a core")
     if state.lag_p99 is not None:
         parts.append(f"99 % of requests at most {state.lag_p99 * 1000:.1f} ms late")
     return Check(name=name, status="passed", summary=f"no bottleneck: {', '.join(parts)}")

@@ -19,6 +19,7 @@ from firsttoken.simulate import faults as fault_table
 from firsttoken.validate import pipeline, progress, terminal
 from firsttoken.validate.conclude import conclude
 from firsttoken.validate.found import Options
+from firsttoken.validate.output import write
 from firsttoken.validate.stack import Exporter
 from firsttoken.validate.steps import validation_groups
 
@@ -107,6 +108,7 @@ def validate(
         out=out or Path("out") / time.strftime("validate-%Y%m%d-%H%M%S"),
         target=target,
         faults=_known(faults),
+        slo_file=slo,
         load_file=load_file,
         load=load_settings.load(load_file) if load_file else LoadFile(),
         exporters=tuple(Exporter(text) for text in exporters),
@@ -128,9 +130,6 @@ def _run(options: Options) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     found = pipeline.run(options, progress.view(Console(stderr=True)))
-    # matplotlib takes a second to import: only once there is something to draw.
-    from firsttoken.validate.output import write
-
     report = conclude(found)
     write(report, found)
     terminal.show(report, options.out, Console(file=sys.stdout))

@@ -1,29 +1,33 @@
 """From what was found to the report: every check, every objective, one verdict."""
 
 import dataclasses
-from collections.abc import Mapping
+import math
 from datetime import UTC, datetime
 from importlib import metadata
-from typing import Any
 
 from firsttoken.catalogue import REQUESTS_RUNNING
-from firsttoken.loadgen import judge as client
 from firsttoken.loadgen import records, summary
 from firsttoken.loadgen.records import Run
+from firsttoken.report.of_run import load_result
 from firsttoken.report.schema import (
     Check,
     Comparison,
-    Distribution,
+    Event,
     Generator,
-    LoadResult,
     Objective,
+    Point,
     Report,
     Verdict,
 )
-from firsttoken.validate import checks, diagnose, judge
+from firsttoken.report.slowest import slowest
+from firsttoken.report.verdict import verdict
+from firsttoken.rules.slo import METRICS
+from firsttoken.validate import checks, diagnose, history, judge, repeat
+from firsttoken.validate.engine import public
 from firsttoken.validate.found import FILES, Found
+from firsttoken.validate.page import Window
 
-__all__ = ["conclude", "described", "fairness"]
+__all__ = ["conclude", "fairness"]
 
 _SMALL_SHARE = 0.2
 """Of the time between requests, that they may be late and still be the load that was asked for."""
@@ -37,7 +41,7 @@ def conclude(found: Found) -> Report:
     objectives = judge.objectives(slo, run, found.window, found.recorded)
     met = all(objective.status == "passed" for objective in objectives)
     generator = fairness(run, found.comparisons, met=met) if run is not None else None
-    load = _load(run, found) if run is not None else None
+    load = load_result(run, judge.client_objectives(slo)) if run is not None else None
     made = _checks(found, generator) if run is not None else ()
     stages = diagnose.stages(found.window, found.series) if found.window else None
     failures = load.failed if load else {}
@@ -48,7 +52,12 @@ def conclude(found: Found) -> Report:
         verdict=_verdict(found, objectives, made, generator, diagnose.advice(
             objectives, failures, stages
         )),
-        engine=found.engine,
+        command=repeat.command(found.options),
+        promises=repeat.promises(found.options),
+        environment=repeat.environment(found.programs),
+        engine=found.engine.model_copy(update={"url": public(found.engine.url)})
+        if found.engine
+        else None,
         steps=tuple(found.steps),
         objectives=objectives,
         load=load,
@@ -59,9 +68,34 @@ def conclude(found: Found) -> Report:
         alerts=found.alerts,
         dashboards=found.dashboards or (),
         series=found.series,
+        events=_events(found),
+        histograms=_histograms(found.window),
         stages=stages.named if stages else {},
+        slowest=slowest(run, objectives) if run is not None else (),
         files=FILES,
     )  # fmt: skip
+
+
+def _events(found: Found) -> tuple[Event, ...]:
+    run = found.run
+    if run is None:
+        return ()
+    stops = [(run.measure[1], text) for text in (found.broken, found.interrupted) if text]
+    return (*history.own(run.measure, stops), *found.events)
+
+
+def _histograms(window: Window | None) -> dict[str, tuple[Point, ...]]:
+    """The server's own distributions, as the shares within its bucket bounds."""
+    found = {}
+    for name in ("ttft", "tpot", "e2e"):
+        histogram = window.histogram(METRICS[name]) if window else None
+        if histogram is not None and histogram.count > 0:
+            found[name] = tuple(
+                (bound, count / histogram.count)
+                for bound, count in histogram.buckets
+                if math.isfinite(bound)
+            )
+    return found
 
 
 def _verdict(
@@ -81,7 +115,7 @@ def _verdict(
     if broken and found.run is not None:
         count = len(found.run.measured)
         broken = f"{broken}; what was measured until then ({count:,} requests) is judged and kept"
-    return judge.verdict(
+    return verdict(
         objectives,
         made,
         bottleneck=generator.bottleneck if generator else None,
@@ -162,62 +196,3 @@ def _pause(run: Run) -> float:
         spans = [record.e2e for record in run.measured if record.e2e is not None]
         return sum(spans) / len(spans) if spans else 0.0
     return run.measured_seconds / len(run.measured) if run.measured else 0.0
-
-
-def _load(run: Run, found: Found) -> LoadResult:
-    numbers = summary.summarise(run)
-    named = {
-        "TTFT": numbers.ttft,
-        "scheduled TTFT": numbers.scheduled_ttft,
-        "TPOT": numbers.tpot,
-        "ITL": numbers.itl,
-        "E2E": numbers.e2e,
-    }
-    if not run.open_loop:
-        del named["scheduled TTFT"]  # a closed loop has no schedule that could be missed
-    return LoadResult(
-        described=described(run.load),
-        settings=run.load,
-        started=run.started,
-        window=run.measure,
-        requests=numbers.requests,
-        ok=numbers.ok,
-        failed=numbers.failed,
-        offered_rate=numbers.offered_rate,
-        request_rate=numbers.request_rate,
-        input_token_rate=numbers.input_rate,
-        output_token_rate=numbers.output_rate,
-        concurrency=numbers.achieved_concurrency,
-        goodput=client.goodput(run, judge.client_objectives(found.options.slo)),
-        latencies={
-            name: Distribution(**dataclasses.asdict(one)) for name, one in named.items() if one
-        },
-    )
-
-
-def described(load: Mapping[str, Any]) -> str:
-    """A load in words, such as ``8 users at a time, prompts of 256 and answers of 64 tokens``."""
-    arrivals = load.get("arrivals") or {}
-    kind = arrivals.get("kind")
-    if kind == "closed":
-        users = arrivals.get("concurrency")
-        who = f"{users} users at a time" if users != 1 else "one user at a time"
-    else:
-        how = "evenly spaced" if kind == "constant" else "at random times (Poisson)"
-        who = f"{arrivals.get('rate'):g} requests per second, {how}"
-    prompts, answers = _tokens(load.get("prompt_tokens")), _tokens(load.get("output_tokens"))
-    return f"{who}, prompts of {prompts} and answers of {answers} tokens"
-
-
-def _tokens(lengths: Any) -> str:
-    if not isinstance(lengths, dict):
-        return str(lengths)
-    match lengths.get("kind"):
-        case "fixed":
-            return f"{lengths['tokens']}"
-        case "uniform":
-            return f"{lengths['low']} to {lengths['high']}"
-        case "normal":
-            return f"about {lengths['mean']:g} (±{lengths['stddev']:g})"
-        case _:
-            return f"about {lengths.get('median', 0):g} (long-tailed)"

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 from firsttoken import catalogue
 from firsttoken.report.schema import Objective, Point
+from firsttoken.report.series import KV_CACHE
 from firsttoken.validate.page import Window
 
-__all__ = ["KV_CACHE", "RUNNING", "WAITING", "Stages", "advice", "stages"]
+__all__ = ["Stages", "advice", "stages"]
 
-RUNNING, WAITING, KV_CACHE = "requests running", "requests waiting", "KV cache in use"
-"""Names of the server's series in a report."""
 _HALF = 0.5
 _FULL = 0.95
 

@@ -11,6 +11,7 @@ from firsttoken.report.schema import (
     Comparison,
     Dashboard,
     Engine,
+    Event,
     FiringAlert,
     Point,
     RuleResult,
@@ -29,6 +30,9 @@ FILES = {
     "report.json": "this report as data",
     "junit.xml": "objectives and checks as JUnit test cases",
     "records.jsonl": "every request of the load generator",
+    "requests.csv": "the same as a table, one line a request",
+    "slo.yaml": "the objectives that were judged",
+    "load.yaml": "the load that was run",
     "rules.yaml": "the rules that Prometheus evaluated",
     "dashboards": "the dashboards that were checked",
     "metrics.prom": "the collector's page after the load",
@@ -45,6 +49,7 @@ class Options:
     out: Path
     target: str | None = None
     faults: tuple[str, ...] = ()
+    slo_file: Path | None = None
     load_file: Path | None = None
     load: LoadFile = field(default_factory=LoadFile)
     exporters: tuple[Exporter, ...] = ()
@@ -67,6 +72,8 @@ class Found:
     groups: tuple[Group, ...] = ()
     shapes: dict[str, dict[str, Any]] = field(default_factory=dict)
     prometheus: Prometheus | None = None
+    programs: dict[str, str] = field(default_factory=dict)
+    """Versions of what was used."""
     no_prometheus: str = "the run ended before it"
     """Why what needs Prometheus could not be checked."""
     before: Page | None = None
@@ -81,6 +88,7 @@ class Found:
     alerts: tuple[FiringAlert, ...] = ()
     dashboards: tuple[Dashboard, ...] | None = None
     series: dict[str, tuple[Point, ...]] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
     recorded: dict[str, float] = field(default_factory=dict)
     """The good share of each objective, as the rules recorded it."""
     stored: dict[str, float] | None = None

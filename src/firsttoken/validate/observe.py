@@ -7,31 +7,25 @@ from datetime import datetime
 from typing import Any
 
 from firsttoken import catalogue, promql, recorded
-from firsttoken.catalogue import REQUEST_MODEL
-from firsttoken.config import format_duration
 from firsttoken.dashboards.check import check
 from firsttoken.errors import NotJudgedError
-from firsttoken.prometheus import Prometheus, QueryError
-from firsttoken.promql import Matcher, Scope
-from firsttoken.report.schema import Dashboard, FiringAlert, Panel, Point, RuleResult
+from firsttoken.prometheus import Prometheus
+from firsttoken.promql import Scope
+from firsttoken.report.schema import Dashboard, FiringAlert, Panel, RuleResult
 from firsttoken.rules.model import AlertRule, Group
 from firsttoken.rules.slo import SloFile
-from firsttoken.validate.diagnose import KV_CACHE, RUNNING, WAITING
 from firsttoken.validate.stack import JOB
 
 __all__ = [
-    "OUTPUT_RATE",
     "alerts",
     "dashboards",
     "recorded_shares",
     "rules",
-    "series",
     "settle",
     "totals",
     "wait_for_scrapes",
 ]
 
-OUTPUT_RATE = "output tokens per second"
 _PATIENCE_S = 20.0
 _POLL_S = 0.1
 Rule = Mapping[str, Any]
@@ -154,33 +148,9 @@ def dashboards(
     return tuple(results)
 
 
-def series(
-    prometheus: Prometheus, model: str, *, start: float, end: float, step: float
-) -> dict[str, tuple[Point, ...]]:
-    """What the server reported over time; times are seconds after ``start``."""
-    scope = Scope((Matcher(REQUEST_MODEL.name, model),))
-    output = scope.matching(Matcher("gen_ai.token.type", "output"))
-    window = format_duration(max(2.0, 4 * step))
-    expressions = {
-        RUNNING: promql.gauge(catalogue.REQUESTS_RUNNING, scope),
-        WAITING: promql.gauge(catalogue.REQUESTS_WAITING, scope),
-        KV_CACHE: promql.gauge(catalogue.KV_CACHE_UTILIZATION, scope, "max"),
-        OUTPUT_RATE: promql.rate(catalogue.TOKENS_PROCESSED, window, output),
-    }
-    found = {}
-    for name, expression in expressions.items():
-        try:
-            lines = prometheus.query_range(expression, start, end, step)
-        except QueryError:
-            continue  # a plot without this line says so itself
-        if lines:
-            found[name] = tuple((round(at - start, 3), value) for at, value in lines[0].points)
-    return found
-
-
 def totals(prometheus: Prometheus, model: str, at: float) -> dict[str, float]:
     """The engine's token counters as Prometheus has them at a moment, by token type."""
-    scope = Scope((Matcher(REQUEST_MODEL.name, model),), ("gen_ai.token.type",))
+    scope = Scope((promql.Matcher(catalogue.REQUEST_MODEL.name, model),), ("gen_ai.token.type",))
     name = promql.selector(catalogue.TOKENS_PROCESSED, scope)
     found = prometheus.query(f"sum{scope.grouping()} ({name})", at=at)
     label = catalogue.TOKEN_TYPE.label

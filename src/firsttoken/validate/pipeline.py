@@ -9,7 +9,7 @@ from firsttoken.errors import ConfigError, NotJudgedError, UsageError
 from firsttoken.loadgen import records
 from firsttoken.prometheus import Prometheus
 from firsttoken.report.schema import Status, Step
-from firsttoken.validate import observe, steps
+from firsttoken.validate import history, observe, steps
 from firsttoken.validate.found import FILES, Found, Options
 from firsttoken.validate.progress import Progress
 from firsttoken.validate.stack import Stack
@@ -134,8 +134,9 @@ def _over_time(prometheus: Prometheus, found: Found) -> None:
     found.stored = observe.totals(prometheus, model, time.time())
     lasted = found.load_ended - found.run.started
     found.recorded = observe.recorded_shares(prometheus, found.options.slo, lasted)
-    end = found.load_ended + step
-    found.series = observe.series(prometheus, model, start=found.run.started, end=end, step=step)
+    stretch = history.Stretch(prometheus, found.run.started, found.load_ended + step, step)
+    found.series = history.series(stretch, model)
+    found.events = history.events(stretch, found.options.slo.service, model)
 
 
 def _moment(session: Session) -> str:

@@ -125,6 +125,7 @@ def watch(session: Session) -> str:
         if not found.prometheus.ready():
             found.prometheus, found.no_prometheus = None, f"{options.prometheus} does not answer"
             raise NotJudgedError(f"Prometheus at {options.prometheus} does not answer")
+        _note_version(found)
         return f"using {options.prometheus}"
     missing = servers.missing_tools("prometheus")
     if missing:
@@ -140,7 +141,14 @@ def watch(session: Session) -> str:
     session.progress.update("waiting for its first scrapes")
     observe.wait_for_scrapes(started, _BEFORE_LOAD)
     found.prometheus = started
+    _note_version(found)
     return f"scrapes and evaluates every {options.scrape_interval} s"
+
+
+def _note_version(found: Found) -> None:
+    version = found.prometheus.version() if found.prometheus else None
+    if version:
+        found.programs["Prometheus"] = version
 
 
 def warm_up(session: Session) -> str:
