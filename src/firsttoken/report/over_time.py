@@ -10,7 +10,16 @@ from firsttoken.report.schema import Objective, Report
 from firsttoken.report.series import OUTPUT_RATE
 from firsttoken.report.words import rate, seconds
 
-__all__ = ["errors", "heatmap", "lag", "latency", "phases", "throughput", "value_of"]
+__all__ = [
+    "DOTS",
+    "errors",
+    "heatmap",
+    "lag",
+    "latency",
+    "phases",
+    "throughput",
+    "value_of",
+]
 
 DOTS = 2000
 """More requests than this are drawn as bands: dots would only hide one another."""
