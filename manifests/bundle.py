@@ -8,7 +8,7 @@ from firsttoken.manifests.alerting import alertmanager_config
 from firsttoken.manifests.gpuexporter import gpu_exporter
 from firsttoken.manifests.histograms import custom_buckets, with_bounds
 from firsttoken.manifests.loadtest import load_test
-from firsttoken.manifests.monitoring import FLAVOURS, dashboard_maps
+from firsttoken.manifests.monitoring import FLAVOURS, dashboard_objects
 from firsttoken.manifests.network import network_policy
 from firsttoken.manifests.platforms import PLATFORMS
 from firsttoken.manifests.render import plain
@@ -16,6 +16,7 @@ from firsttoken.manifests.scaling import scaled_object
 from firsttoken.manifests.service import claim, disruption_budget
 from firsttoken.manifests.sidecar import config_digest, config_map
 from firsttoken.manifests.spec import DeploymentSpec, load
+from firsttoken.manifests.tracestore import trace_store
 from firsttoken.rules.slo import SloFile
 from firsttoken.rules.slo import load as load_objectives
 
@@ -32,7 +33,12 @@ class Bundle:
     engine: Objects
     monitoring: Objects
     dashboards: Objects
+    guards: Objects = ()
+    """Network policy and disruption budget, which a cluster on a laptop has no use for."""
+    guarded: bool = True
+    """Whether the guards are among ``objects``: in the profile ``prod``."""
     gpu_exporter: Objects = ()
+    tracing: Objects = ()
     load_test: Objects = ()
     """Starts a load when it is applied, and is therefore no part of ``objects``."""
 
@@ -41,9 +47,11 @@ class Bundle:
         """The concerns that have objects, in order."""
         every = {
             "engine": self.engine,
+            "guards": self.guards,
             "monitoring": self.monitoring,
             "dashboards": self.dashboards,
             "gpu-exporter": self.gpu_exporter,
+            "tracing": self.tracing,
             "load-test": self.load_test,
         }
         return {name: items for name, items in every.items() if items}
@@ -51,7 +59,9 @@ class Bundle:
     @property
     def objects(self) -> tuple[dict[str, Any], ...]:
         """All objects in order, the load test left out."""
-        return (*self.gpu_exporter, *self.engine, *self.monitoring, *self.dashboards)
+        guards = self.guards if self.guarded else ()
+        around = (*self.gpu_exporter, *self.tracing, *guards)
+        return (*around, *self.engine, *self.monitoring, *self.dashboards)
 
 
 def read(file: Path) -> tuple[DeploymentSpec, SloFile | None]:
@@ -70,10 +80,7 @@ def bundle(spec: DeploymentSpec, slo: SloFile | None) -> Bundle:
     if slo is not None:
         slo = with_bounds(slo, spec.engine.version)
     buckets = custom_buckets(slo) if slo else None
-    around: list[object | None] = [config_map(spec), claim(spec)]
-    if spec.profile == "prod":
-        around += [network_policy(spec), disruption_budget(spec)]
-    engine = [plain(item) for item in around if item is not None]
+    engine = _plain(config_map(spec), claim(spec))
     engine += PLATFORMS[spec.platform](spec, buckets, config_digest(spec))
     scaled = scaled_object(spec)
     monitoring = FLAVOURS[spec.monitoring.flavour](spec, slo)
@@ -83,7 +90,14 @@ def bundle(spec: DeploymentSpec, slo: SloFile | None) -> Bundle:
     return Bundle(
         (*engine, scaled) if scaled else tuple(engine),
         tuple(monitoring),
-        tuple(dashboard_maps(spec)) if spec.monitoring.dashboards else (),
+        tuple(dashboard_objects(spec)),
+        tuple(_plain(network_policy(spec), disruption_budget(spec))),
+        spec.profile == "prod",
         tuple(gpu_exporter(spec)),
+        tuple(trace_store(spec)),
         tuple(load_test(spec, slo)),
     )
+
+
+def _plain(*items: object | None) -> list[dict[str, Any]]:
+    return [plain(item) for item in items if item is not None]

@@ -168,9 +168,9 @@ def _tracing(spec: DeploymentSpec) -> dict[str, Any]:
     return {
         "tracing": {
             "exporter": "otlp",
-            "exporterEndpoint": spec.tracing.endpoint,
+            "exporterEndpoint": spec.tracing.address,
             "sampler": "parentbased_traceidratio",
-            "samplerArg": str(spec.tracing.ratio),
+            "samplerArg": str(spec.tracing.sent),
         }
     }
 

@@ -16,7 +16,7 @@ from firsttoken.rules.slo import SloFile
 
 __all__ = [
     "FLAVOURS",
-    "dashboard_maps",
+    "dashboard_objects",
     "found_by_prometheus",
     "groups",
     "job",
@@ -185,22 +185,31 @@ FLAVOURS: dict[str, Callable[[DeploymentSpec, SloFile | None], list[dict[str, An
 """What Prometheus reads, by ``monitoring.flavour``."""
 
 
-def dashboard_maps(spec: DeploymentSpec) -> list[dict[str, Any]]:
-    """A ConfigMap for each dashboard, beside Grafana.
+def dashboard_objects(spec: DeploymentSpec) -> list[dict[str, Any]]:
+    """A ConfigMap or a GrafanaDashboard for each dashboard, beside Grafana.
 
     They are the same for every deployment, down to their labels, so that several deployments can
     bring them and none takes them from another.
     """
+    given = spec.monitoring
+    if given.dashboards == "none":
+        return []
     labels = {
         "app.kubernetes.io/name": "dashboards",
         "app.kubernetes.io/component": "dashboards",
         "app.kubernetes.io/part-of": "firsttoken",
         "app.kubernetes.io/managed-by": "firsttoken",
-        spec.monitoring.dashboard_label: "1",
     }
+    if given.dashboards == "configmap":
+        labels[given.dashboard_label] = "1"
     found = []
     for uid, shape in dashboards.dashboards().items():
-        item = dashboards.configmap(uid, {uid: shape}, namespace=spec.monitoring.namespace)
+        if given.dashboards == "configmap":
+            item = dashboards.configmap(uid, {uid: shape}, namespace=given.namespace)
+        else:
+            item = dashboards.grafana_dashboard(
+                shape, namespace=given.namespace, instances=given.grafana
+            )
         item["metadata"]["labels"] = labels.copy()
         found.append(item)
     return found

@@ -40,7 +40,7 @@ def arguments(spec: DeploymentSpec, buckets: str | None, model: str = "") -> lis
         found.append("--logging-config.formatter=json")
     found.append("--disable-access-log-for-endpoints=/health,/metrics")
     if spec.tracing:
-        found.append(f"--otlp-traces-endpoint={spec.tracing.endpoint}")
+        found.append(f"--otlp-traces-endpoint={spec.tracing.address}")
     if spec.location.source == "s3" and not model:
         found.append("--load-format=runai_streamer")  # reads from the store without a copy on disk
     if buckets:
@@ -108,7 +108,7 @@ def _trace_variables(spec: DeploymentSpec) -> list[k8s.V1EnvVar]:
         "OTEL_RESOURCE_ATTRIBUTES": ",".join(pairs),
         "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": spec.tracing.protocol,
         "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
-        "OTEL_TRACES_SAMPLER_ARG": str(spec.tracing.ratio),
+        "OTEL_TRACES_SAMPLER_ARG": str(spec.tracing.sent),
     }
     return found + [k8s.V1EnvVar(name=name, value=value) for name, value in values.items()]
 

@@ -71,7 +71,7 @@ def serve_config(spec: DeploymentSpec, buckets: str | None) -> str:
     if buckets:
         options["custom_histogram_buckets"] = json.loads(buckets)
     if spec.tracing:
-        options["otlp_traces_endpoint"] = spec.tracing.endpoint
+        options["otlp_traces_endpoint"] = spec.tracing.address
     if spec.location.source == "s3":
         options["load_format"] = "runai_streamer"
     model = {

@@ -46,18 +46,31 @@ def to_yaml(items: Iterable[Mapping[str, Any]]) -> str:
     )
 
 
-def folder(concerns: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
-    """Files of a kustomize base by path: a folder for each concern, a file for each object.
+APART = ("guards", "load-test")
+"""Concerns that are no part of the base: one is an overlay's, the other starts when applied."""
 
-    A load test lies beside the others, but is only run by whoever applies its folder.
+
+def folder(concerns: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, str]:
+    """Files for kustomize by path: a base, with a folder for each concern and a file for each
+    object, and the overlays ``dev`` and ``prod``, of which the latter adds the guards.
+
+    A load test lies beside them, and is only run by whoever applies its folder.
     """
-    listed = sorted(name for name in concerns if name != "load-test")
-    files = {"kustomization.yaml": _kustomization(listed)}
-    for concern, items in concerns.items():
-        named = {_file_name(item): to_yaml([item]) for item in items}
-        files[f"{concern}/kustomization.yaml"] = _kustomization(sorted(named))
-        files |= {f"{concern}/{name}": text for name, text in named.items()}
+    listed = sorted(name for name in concerns if name not in APART)
+    files = {"base/kustomization.yaml": _kustomization(listed)}
+    for concern in listed:
+        files |= _files(f"base/{concern}", concerns[concern])
+    files |= _files("overlays/dev", (), "../../base")
+    files |= _files("overlays/prod", concerns.get("guards", ()), "../../base")
+    if "load-test" in concerns:
+        files |= _files("load-test", concerns["load-test"])
     return files
+
+
+def _files(path: str, items: Sequence[Mapping[str, Any]], *others: str) -> dict[str, str]:
+    named = {_file_name(item): to_yaml([item]) for item in items}
+    files = {f"{path}/{name}": text for name, text in named.items()}
+    return files | {f"{path}/kustomization.yaml": _kustomization([*others, *sorted(named)])}
 
 
 def _file_name(item: Mapping[str, Any]) -> str:

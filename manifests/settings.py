@@ -188,9 +188,12 @@ class Monitoring(Model):
     interval: Duration = 15.0
     namespace: Name = "monitoring"
     """Where Prometheus runs: the only namespace that may reach the metrics port."""
-    dashboards: bool = True
-    """Whether the dashboards come along; one deployment of a cluster is enough to bring them."""
+    dashboards: Literal["configmap", "grafana-operator", "none"] = "configmap"
+    """In which form the dashboards come; one deployment of a cluster is enough to bring them."""
     dashboard_label: str = "grafana_dashboard"
+    """What the sidecar of Grafana's charts looks for."""
+    grafana: dict[str, str] = Field(default={"dashboards": "grafana"})
+    """Labels of the Grafana into which the Grafana Operator puts them."""
     runbooks: str = ""
     """Address of the folder of runbooks, for the alerts' ``runbook_url``."""
 
@@ -207,17 +210,41 @@ class Monitoring(Model):
         return min(10.0, self.interval * 0.9)
 
 
+class TraceStore(Model):
+    """An OpenTelemetry Collector, which keeps what is slow or failed, and Jaeger behind it."""
+
+    collector_image: Image
+    """The Collector's contrib distribution, which has tail sampling."""
+    jaeger_image: Image
+    """Jaeger 2."""
+    namespace: Name = "tracing"
+    storage: Quantity | None = "20Gi"
+    """Size of the volume of the traces; null keeps them in memory."""
+    slow: Duration = 5.0
+    """Requests whose first token took longer are all kept."""
+
+
 class Tracing(Model):
     """Where the engine sends its spans."""
 
-    endpoint: str
+    endpoint: str | None = None
     """``http://collector:4317`` for gRPC; for HTTP it ends in ``/v1/traces``."""
+    install: TraceStore | None = None
+    """What to install where there is no such endpoint."""
     ratio: float = Field(default=0.05, ge=0, le=1)
     """The share of requests without a parent span that are traced."""
 
+    @model_validator(mode="after")
+    def _one_place(self) -> "Tracing":
+        if (self.endpoint is None) == (self.install is None):
+            raise ValueError("expected either endpoint or install")
+        return self
+
     @field_validator("endpoint")
     @classmethod
-    def _reachable(cls, endpoint: str) -> str:
+    def _reachable(cls, endpoint: str | None) -> str | None:
+        if endpoint is None:
+            return None
         address = urlsplit(endpoint)
         if address.scheme not in ("http", "https") or not address.hostname or not address.port:
             raise ValueError("expected an address such as http://collector.observability:4317")
@@ -227,14 +254,29 @@ class Tracing(Model):
         return endpoint
 
     @property
+    def address(self) -> str:
+        """Where the engine sends its spans."""
+        if self.install is not None:
+            return f"http://otel-collector.{self.install.namespace}.svc:4317"
+        return self.endpoint or ""
+
+    @property
+    def sent(self) -> float:
+        """The share of requests of which the engine sends spans.
+
+        A Collector of ours is sent all of them, or it could not keep each slow one.
+        """
+        return self.ratio if self.install is None else 1.0
+
+    @property
     def protocol(self) -> str:
         """vLLM's name for the protocol."""
-        return "http/protobuf" if self.endpoint.endswith("/v1/traces") else "grpc"
+        return "http/protobuf" if self.address.endswith("/v1/traces") else "grpc"
 
     @property
     def port(self) -> int:
         """The port of the endpoint."""
-        return urlsplit(self.endpoint).port or 4317
+        return urlsplit(self.address).port or 4317
 
 
 class Autoscaling(Model):

@@ -55,7 +55,10 @@ MAY_IMPORT = {
     # A report of a load alone needs nothing of a server's, and knows no metric either.
     "report": {"loadgen", "errors", "config"},
     # Of the collector its settings; what an autoscaler asks is built from the catalogue too.
-    "manifests": {"catalogue", "promql", "collector.settings", "dashboards", "rules", *GROUND},
+    "manifests": {
+        *("catalogue", "promql", "collector.settings", "dashboards", "rules", "traces.otelcol"),
+        *GROUND,
+    },
     "validate": {
         *("catalogue", "promql", "exporters", "collector", "rules", "dashboards"),
         *("loadgen", "manifests", "report", "simulate", *GROUND),

@@ -270,7 +270,7 @@ def test_dashboards_are_the_same_whoever_brings_them_and_fit_an_annotation(make:
 
 
 def test_dashboards_can_stay_away_or_carry_another_label(make: Make) -> None:
-    assert make(monitoring={"dashboards": False}).dashboards == ()
+    assert make(monitoring={"dashboards": "none"}).dashboards == ()
     (first, *_) = make(monitoring={"dashboard_label": "boards"}).dashboards
     assert "grafana_dashboard" not in first["metadata"]["labels"]
     assert first["metadata"]["labels"]["boards"] == "1"

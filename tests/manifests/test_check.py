@@ -18,9 +18,6 @@ from firsttoken.manifests.bundle import Bundle
 from firsttoken.manifests.documents import Item, items_of, read
 from firsttoken.manifests.schemas import Schemas
 
-pytest.importorskip("kubernetes_validate", reason="comes with the kubernetes extra")
-pytest.importorskip("celpy", reason="comes with the kubernetes extra")
-
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "manifests"
 CRDS = ROOT / "tests" / "data" / "schemas"

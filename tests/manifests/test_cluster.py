@@ -21,7 +21,7 @@ KEY = ("Deployment", "ml", "chat")
 
 @pytest.fixture
 def file(write: Write) -> Path:
-    return write(monitoring={"dashboards": False}, cache="10Gi", replicas=2)
+    return write(monitoring={"dashboards": "none"}, cache="10Gi", replicas=2)
 
 
 def test_applying_twice_changes_nothing(file: Path, on_cluster: Run) -> None:
@@ -47,7 +47,7 @@ def test_diff_shows_what_would_change(
 ) -> None:
     on_cluster("apply", file)
     before = dict(server.objects)
-    changed = write(monitoring={"dashboards": False}, cache="10Gi", replicas=3)
+    changed = write(monitoring={"dashboards": "none"}, cache="10Gi", replicas=3)
 
     code, out, err = on_cluster("diff", changed)
 
@@ -109,7 +109,7 @@ def test_pruning_takes_out_what_the_file_no_longer_has(
     on_cluster("apply", file)
     server.apply(("ConfigMap", "ml", "theirs"), {"metadata": {"name": "theirs"}}, "x",
                  force=False, dry_run=False)  # fmt: skip
-    smaller = write(monitoring={"dashboards": False}, replicas=1)
+    smaller = write(monitoring={"dashboards": "none"}, replicas=1)
 
     code, out, _ = on_cluster("apply", smaller, "--prune")
 
@@ -155,7 +155,7 @@ def test_waiting_ends_when_all_replicas_are_ready(file: Path, on_cluster: Run, s
 
 
 def test_waiting_says_where_the_model_stands(make: Make, server: Any, kubeconfig: Path) -> None:
-    made = make(replicas=2, monitoring={"dashboards": False})
+    made = make(replicas=2, monitoring={"dashboards": "none"})
     cluster = Cluster.connect(kubeconfig, None)
     list(rollout.apply(cluster, made.objects))
     pod = {

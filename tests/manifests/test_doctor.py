@@ -29,7 +29,7 @@ Run = Callable[..., tuple[int, str, str]]
 
 @pytest.fixture
 def file(write: Write) -> Path:
-    return write(SLO, monitoring={"dashboards": False})
+    return write(SLO, monitoring={"dashboards": "none"})
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def running(file: Path, on_cluster: Run, server: Any, make: Make) -> Any:
     server.kinds["monitoring.coreos.com/v1"]["Prometheus"] = "prometheuses"
     on_cluster("apply", file)
     put(server, "Prometheus", "monitoring", "main", {"spec": dict(SELECTED)})
-    template = make(SLO, monitoring={"dashboards": False}).engine[-1]["spec"]["template"]
+    template = make(SLO, monitoring={"dashboards": "none"}).engine[-1]["spec"]["template"]
     put(server, "Pod", "ml", "chat-1", template)
     return server
 

@@ -33,7 +33,7 @@ def shape(platform: str, vendor: str = "nvidia", flavour: str = "operator") -> d
         "platform": platform,
         "replicas": 2,
         "accelerator": {"vendor": vendor, "count": 0 if vendor == "none" else 2},
-        "monitoring": {"flavour": flavour, "dashboards": False},
+        "monitoring": {"flavour": flavour, "dashboards": "none"},
     }
 
 

@@ -122,8 +122,12 @@ def collector_config(backend: str, *, slow_s: float = 5.0, ratio: float = 0.1) -
     }
 
 
-def jaeger_config() -> dict[str, Any]:
-    """Jaeger v2 that keeps the newest traces in memory."""
+def jaeger_config(folder: str | None = None) -> dict[str, Any]:
+    """Jaeger v2 that keeps traces in a folder, or without one the newest in memory."""
+    place = {"keys": f"{folder}/keys", "values": f"{folder}/values"}
+    store = {"badger": {"directories": place, "ephemeral": False}}
+    if folder is None:
+        store = {"memory": {"max_traces": 100000}}
     return {
         "service": {
             "extensions": ["jaeger_storage", "jaeger_query", "healthcheckv2"],
@@ -137,8 +141,8 @@ def jaeger_config() -> dict[str, Any]:
         },
         "extensions": {
             "healthcheckv2": {"use_v2": True, "http": {"endpoint": "0.0.0.0:13133"}},
-            "jaeger_query": {"storage": {"traces": "memory"}},
-            "jaeger_storage": {"backends": {"memory": {"memory": {"max_traces": 100000}}}},
+            "jaeger_query": {"storage": {"traces": "traces"}},
+            "jaeger_storage": {"backends": {"traces": store}},
         },
         "receivers": {
             "otlp": {
@@ -149,5 +153,5 @@ def jaeger_config() -> dict[str, Any]:
             }
         },
         "processors": {"batch": {}},
-        "exporters": {"jaeger_storage_exporter": {"trace_storage": "memory"}},
+        "exporters": {"jaeger_storage_exporter": {"trace_storage": "traces"}},
     }
