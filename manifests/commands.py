@@ -27,8 +27,8 @@ def manifests() -> None:
     epilog="""\b
 Examples:
   firsttoken manifests generate deployment.yaml | kubectl apply --server-side -f -
-  firsttoken manifests generate deployment.yaml --format kustomize --out base
-  kubectl apply --server-side -k base
+  firsttoken manifests generate deployment.yaml --format kustomize --out k8s
+  kubectl apply --server-side -k k8s/overlays/prod
   firsttoken manifests generate deployment.yaml --load-test | kubectl create -f -
 """
 )
@@ -38,7 +38,7 @@ Examples:
 )
 @click.option(
     "--format", "form", type=click.Choice(FORMATS), default="stream", show_default=True,
-    help="One YAML stream; or a folder for each concern with kustomization.yaml, into --out.",
+    help="One YAML stream; or a base with overlays for kustomize, into --out.",
 )  # fmt: skip
 @click.option("--load-test", is_flag=True,
               help="Write the load test alone; it starts when it is applied.")  # fmt: skip
@@ -47,6 +47,7 @@ def generate(file: Path, out: Path | None, form: str, load_test: bool) -> None:
     if form == "kustomize" and out is None:
         raise UsageError("--format kustomize writes several files and needs --out")
     # The Kubernetes client is large, and other commands start without it.
+    from firsttoken.manifests.budget import budget
     from firsttoken.manifests.bundle import bundle, read
     from firsttoken.manifests.render import folder, to_yaml
 
@@ -68,6 +69,7 @@ def generate(file: Path, out: Path | None, form: str, load_test: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     click.echo(f"wrote {len(objects)} objects in {len(files)} files to {out}", err=True)
+    click.echo(f"{spec.name} costs Prometheus {budget(spec)}", err=True)
 
 
 @manifests.command(

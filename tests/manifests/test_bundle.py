@@ -1,8 +1,10 @@
 """What a deployment file becomes: legal objects that find each other, always the same bytes."""
 
+import dataclasses
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -55,7 +57,7 @@ def every_value(item: Any) -> list[Any]:
 def test_the_examples_objects_are_the_golden_ones() -> None:
     made = example()
     # Rules and dashboards have golden files of their own.
-    text = to_yaml((*made.engine, of_kind(made, "PodMonitor")))
+    text = to_yaml((*made.guards, *made.engine, of_kind(made, "PodMonitor")))
     file = GOLDEN / "example.yaml"
     if os.environ.get("FIRSTTOKEN_GOLDEN") == "1":
         file.write_text(text)
@@ -287,17 +289,32 @@ def test_pods_are_replaced_when_the_collectors_configuration_changes(make: Make)
     assert len(digests) == 2
 
 
-def test_kubectl_builds_the_folder_into_the_same_objects(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overlay", ["dev", "prod"])
+def test_kubectl_builds_the_folder_into_the_same_objects(overlay: str, tmp_path: Path) -> None:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
     made = example()
     for name, text in folder(made.concerns).items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(text)
+    place = tmp_path / "overlays" / overlay
     done = subprocess.run(
-        ["kubectl", "kustomize", str(tmp_path)], capture_output=True, text=True, check=False
+        ["kubectl", "kustomize", str(place)], capture_output=True, text=True, check=False
     )
 
     def key(item: dict[str, Any]) -> tuple[str, str]:
         return item["kind"], item["metadata"]["name"]
 
+    expected = dataclasses.replace(made, guarded=overlay == "prod").objects
     assert done.returncode == 0, done.stderr
-    assert sorted(yaml.safe_load_all(done.stdout), key=key) == sorted(made.objects, key=key)
+    assert sorted(yaml.safe_load_all(done.stdout), key=key) == sorted(expected, key=key)
+
+
+def test_dashboards_come_for_the_grafana_operator_too(make: Make, check: Check) -> None:
+    labels = {"grafana": "llm"}
+    made = make(monitoring={"dashboards": "grafana-operator", "grafana": labels}).dashboards
+
+    assert {item["kind"] for item in made} == {"GrafanaDashboard"}
+    assert all(item["spec"]["instanceSelector"]["matchLabels"] == labels for item in made)
+    for item in made:
+        check(item, "1.32")

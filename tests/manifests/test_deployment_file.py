@@ -142,7 +142,10 @@ def test_a_stream_goes_to_stdout_or_into_one_file(tmp_path: Path, run: Run) -> N
     code, out, err = run("generate", EXAMPLE, "--out", tmp_path)
 
     assert (code, out) == (0, "")
-    assert err == f"wrote 15 objects in 1 files to {tmp_path}\n"
+    assert err == (
+        f"wrote 15 objects in 1 files to {tmp_path}\n"
+        "chat costs Prometheus about 475 series a pod, 950 in all\n"
+    )
     assert (tmp_path / "chat.yaml").read_text() == stream
 
 
@@ -154,4 +157,6 @@ def test_a_folder_for_kustomize_needs_a_place(tmp_path: Path, run: Run) -> None:
     code, _, _ = run("generate", EXAMPLE, "--format", "kustomize", "--out", tmp_path / "new")
     folders = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert code == 0
-    assert folders == ["dashboards", "engine", "kustomization.yaml", "monitoring"]
+    base = sorted(path.name for path in (tmp_path / "new" / "base").iterdir())
+    assert folders == ["base", "overlays"]
+    assert base == ["dashboards", "engine", "kustomization.yaml", "monitoring"]

@@ -82,7 +82,7 @@ def test_a_load_test_starts_only_when_it_is_meant(make: Make) -> None:
     files = folder(made.concerns)
 
     assert "Job" not in {item["kind"] for item in made.objects}
-    assert "load-test" not in files["kustomization.yaml"]
+    assert "load-test" not in files["base/kustomization.yaml"]
     assert "load-test/kustomization.yaml" in files
     job_labels = made.load_test[1]["spec"]["template"]["metadata"]["labels"]
     assert "firsttoken.dev/deployment" not in job_labels
@@ -99,7 +99,7 @@ def test_the_gpu_exporter_is_beside_each_collector(
     config = yaml.safe_load(made.engine[0]["data"]["collector.yaml"])
     service = of_kind(made.gpu_exporter, "Service")
     daemons = of_kind(made.gpu_exporter, "DaemonSet")["spec"]["template"]["spec"]
-    policy = of_kind(made.engine, "NetworkPolicy")
+    policy = of_kind(made.guards, "NetworkPolicy")
 
     for item in made.gpu_exporter:
         check(item, "1.32")

@@ -66,7 +66,7 @@ def test_spans_say_where_they_come_from(make: Make, check: Check) -> None:
 @pytest.mark.parametrize(("endpoint", "port"), [(GRPC, 4317), (HTTP, 443)])
 def test_the_policy_lets_the_spans_out(endpoint: str, port: int, make: Make) -> None:
     made = make(tracing={"endpoint": endpoint})
-    (policy,) = (item for item in made.engine if item["kind"] == "NetworkPolicy")
+    (policy,) = (item for item in made.guards if item["kind"] == "NetworkPolicy")
     ports = [p["port"] for rule in policy["spec"]["egress"] for p in rule.get("ports", ())]
 
     assert port in ports

@@ -1,8 +1,10 @@
 """Text stays text for the YAML reader of Kubernetes, which is not Python's."""
 
+import shutil
 import subprocess
 from pathlib import Path
 
+import pytest
 import yaml
 
 from firsttoken.manifests.render import to_yaml
@@ -21,6 +23,8 @@ def test_kubectl_reads_every_text_as_it_was(tmp_path: Path) -> None:
     data = {f"k{index}": text for index, text in enumerate(TEXTS)}
     item = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}, "data": data}
     (tmp_path / "a.yaml").write_text(to_yaml([item]))
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
     (tmp_path / "kustomization.yaml").write_text("resources: [a.yaml]\n")
 
     done = subprocess.run(
