@@ -84,7 +84,7 @@ class Backend:
 
     def objects(self) -> list[dict[str, Any]]:
         """ConfigMap, claim, Deployment, Service and NetworkPolicy."""
-        found = [self._config_map(), self._claim(), self._deployment()]
+        found: list[object | None] = [self._config_map(), self._claim(), self._deployment()]
         if self.ports:
             found.append(self._service())
         found.append(self._policy())
