@@ -12,7 +12,7 @@ from firsttoken.manifests.names import label_value
 from firsttoken.manifests.render import plain
 from firsttoken.manifests.security import pod_security, restricted
 
-__all__ = ["Backend", "namespace_of", "shared_metadata"]
+__all__ = ["STORAGE_DIRECTORY", "Backend", "namespace_of", "shared_metadata"]
 
 CONFIG_DIRECTORY = "/etc/firsttoken"
 STORAGE_DIRECTORY = "/var/lib/firsttoken"
