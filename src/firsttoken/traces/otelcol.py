@@ -6,7 +6,7 @@ The statements are OTTL with the context ``span``, which Collectors since 0.80 r
 from typing import Any
 
 from firsttoken.catalogue import OPERATION, PROVIDER, REQUEST_MODEL
-from firsttoken.traces.normalise import (
+from firsttoken.traces.words import (
     OPERATIONS,
     PROMPT_SUFFIX,
     PROVIDER_NAME,

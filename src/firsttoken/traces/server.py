@@ -10,7 +10,7 @@ from firsttoken.catalogue import (
     REQUEST_DURATION,
 )
 from firsttoken.otlp.values import Span, SpanKind
-from firsttoken.traces.normalise import RENAMES, REQUEST_ID
+from firsttoken.traces.words import RENAMES, REQUEST_ID
 
 __all__ = ["Served", "served"]
 
