@@ -15,6 +15,13 @@ __all__ = ["collector_config", "config_digest", "config_map", "config_volume", "
 CONFIG_DIR = "/etc/firsttoken"
 CONFIG_FILE = "collector.yaml"
 CONFIG_SUFFIX = "-collector"
+# What the collector's own page and its choice of GPUs are told of the pod.
+DOWNWARD = {
+    "NODE_NAME": "spec.nodeName",
+    "POD_NAME": "metadata.name",
+    "POD_NAMESPACE": "metadata.namespace",
+    "POD_UID": "metadata.uid",
+}
 GPU_PROFILES = {"nvidia": "dcgm", "amd": "amd"}
 """Of the usual exporters; for another vendor's the collector looks at the page."""
 
@@ -26,14 +33,39 @@ def collector_config(spec: DeploymentSpec) -> dict[str, object]:
         source: dict[str, object] = {"name": "gpu", "url": spec.gpu_exporter_address}
         if spec.accelerator.vendor in GPU_PROFILES:
             source["profile"] = GPU_PROFILES[spec.accelerator.vendor]
+        # An exporter reports all GPUs of its node: without this a neighbour's would be ours too.
+        if knows_its_pod(spec):
+            source["only"] = {"pod": "this"}
         sources.append(source)
     return {
         "version": "firsttoken/v1",
         "listen": f"0.0.0.0:{spec.collector.port}",
         # Less than Prometheus waits, so that one slow source costs itself and not the page.
         "timeout": format_duration(spec.monitoring.scrape_timeout * 0.8),
+        # The engine has ended by then; what it counted last is still to be fetched.
+        "linger": format_duration(spec.monitoring.interval),
+        "resource": {"service.name": spec.name, "k8s.namespace.name": spec.namespace},
         "sources": sources,
     }
+
+
+def knows_its_pod(spec: DeploymentSpec) -> bool:
+    """Whether containers may refer to their pod's fields, which Knative refuses by default."""
+    return spec.platform != "kserve-knative"
+
+
+def _downward(spec: DeploymentSpec) -> list[k8s.V1EnvVar] | None:
+    if not knows_its_pod(spec):
+        return None
+    return [
+        k8s.V1EnvVar(
+            name=name,
+            value_from=k8s.V1EnvVarSource(
+                field_ref=k8s.V1ObjectFieldSelector(api_version="v1", field_path=path)
+            ),
+        )
+        for name, path in DOWNWARD.items()
+    ]
 
 
 def _engine_source(spec: DeploymentSpec) -> dict[str, object]:
@@ -74,9 +106,9 @@ def config_volume(spec: DeploymentSpec) -> k8s.V1Volume:
 def sidecar(spec: DeploymentSpec, port_name: str) -> k8s.V1Container:
     """The collector's container, as a native sidecar (an init container that keeps running).
 
-    It starts before the engine and ends after it, so that the download of the model is seen and the
-    last scrape is served.  Nothing that it depends on can make the pod unready: its only probes ask
-    whether its own process lives.
+    It starts before the engine and ends after it, so that the download of the model is seen, and it
+    waits for a last scrape.  Nothing that it depends on can make the pod unready: its probes only
+    ask whether its own process lives.
     """
     alive = k8s.V1HTTPGetAction(path="/healthz", port=spec.collector.port, scheme="HTTP")
     return k8s.V1Container(
@@ -86,6 +118,7 @@ def sidecar(spec: DeploymentSpec, port_name: str) -> k8s.V1Container:
         restart_policy="Always",
         command=["firsttoken", "collect"],
         args=[f"--config={CONFIG_DIR}/{CONFIG_FILE}"],
+        env=_downward(spec),
         ports=[
             k8s.V1ContainerPort(name=port_name, container_port=spec.collector.port, protocol="TCP")
         ],

@@ -1,5 +1,6 @@
 """The deployment file: which model runs where, with which objectives and monitoring."""
 
+import math
 from decimal import Decimal
 from itertools import combinations
 from pathlib import Path
@@ -160,8 +161,11 @@ class DeploymentSpec(Model):
 
     @property
     def grace_period(self) -> int:
-        """Seconds from SIGTERM to SIGKILL: the pause before it, the shutdown, and a margin."""
-        return PRE_STOP_S + int(Decimal(str(self.engine.shutdown_timeout))) + 10
+        """Seconds from SIGTERM to SIGKILL: the pause before it, the shutdown, a last scrape, and a
+        margin.
+        """
+        shutdown = int(Decimal(str(self.engine.shutdown_timeout)))
+        return PRE_STOP_S + shutdown + math.ceil(self.monitoring.interval) + 10
 
 
 SCALABLE = ("deployment", "kserve-standard")

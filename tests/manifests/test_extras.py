@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from firsttoken import servers
+from firsttoken.collector.settings import Settings
 from firsttoken.exporters.profile import load as load_profile
 from firsttoken.manifests.bundle import Bundle
 from firsttoken.manifests.gpuexporter import COUNTERS
@@ -109,6 +110,19 @@ def test_the_gpu_exporter_is_beside_each_collector(
     assert str(port) in json.dumps(policy["spec"]["egress"])
     assert daemons["tolerations"][0]["key"] == f"{vendor}.com/gpu"
     assert of_kind(made.gpu_exporter, "Namespace")["metadata"]["name"] == "gpu-monitoring"
+
+
+@pytest.mark.parametrize("platform", ["deployment", "kserve-standard", "kserve-knative"])
+def test_of_a_nodes_gpus_only_the_pods_own_are_read_where_the_pod_knows_itself(
+    platform: str, make: Make
+) -> None:
+    made = make(gpu_exporter=GPU, platform=platform)
+    config = Settings.model_validate(yaml.safe_load(made.engine[0]["data"]["collector.yaml"]))
+    named = json.dumps(made.engine)
+
+    expected = None if platform == "kserve-knative" else "this"
+    assert config.sources[1].only.pod == expected
+    assert ("POD_NAMESPACE" in named) == (expected is not None)
 
 
 def test_two_deployments_bring_the_same_gpu_exporter(make: Make) -> None:

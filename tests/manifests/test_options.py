@@ -95,7 +95,7 @@ def test_every_platform_traces(platform: str, make: Make, check: Check) -> None:
     for item in made.engine:
         check(item, "1.32")
     assert text.count(GRPC) == 1
-    assert ("fieldRef" in text) == (platform in ("kserve-standard", "ray-service"))
+    assert ("fieldRef" in text) == (platform != "kserve-knative")
 
 
 def test_logs_are_json_where_the_release_can_write_it(make: Make) -> None:

@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 SLO = yaml.safe_load((ROOT / "examples" / "slo.yaml").read_text())
 PROGRAM = str(Path(sys.executable).with_name("firsttoken"))
 
+POD = {"NODE_NAME": "n-1", "POD_NAME": "chat-abc", "POD_NAMESPACE": "ml", "POD_UID": "u-1"}
+
 Make = Callable[..., Bundle]
 
 
@@ -38,7 +40,9 @@ def command(made: Bundle, folder: Path) -> list[str]:
         (folder / name).write_text(text)
     sidecar = sidecar_of(made)
     assert sidecar["command"][0] == "firsttoken"
-    assert "env" not in sidecar
+    # The test's environment stands for the pod's, which says nothing but where it is.
+    assert {each["name"] for each in sidecar["env"]} == set(POD)
+    assert all("fieldRef" in each["valueFrom"] for each in sidecar["env"])
     arguments = [text.replace(CONFIG_DIR, str(folder)) for text in sidecar["args"]]
     return [PROGRAM, *sidecar["command"][1:], *arguments]
 
@@ -130,8 +134,10 @@ def wait_for(url: str, expression: str) -> list[dict[str, Any]]:
 
 
 def test_prometheus_scrapes_the_sidecar_alone_and_evaluates_the_rules(
-    make: Make, engine: str, tmp_path: Path
+    make: Make, engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for name, value in POD.items():
+        monkeypatch.setenv(name, value)
     model = requests.get(f"{engine}/v1/models", timeout=5).json()["data"][0]["id"]
     body = {"model": model, "prompt": "one two three", "max_tokens": 4}
     requests.post(f"{engine}/v1/completions", json=body, timeout=30).raise_for_status()
@@ -186,6 +192,9 @@ def _judge(
             url, 'sum(gen_ai_server_time_to_first_token_seconds_count{job="ml/chat"}) > 0'
         )
         assert float(count["value"][1]) >= 1
+        (target,) = wait_for(url, 'target_info{job="ml/chat"}')
+        assert target["metric"]["k8s_pod_name"] == "chat-abc"
+        assert target["metric"]["service_name"] == "chat"
         assert wait_for(url, 'slo:info{service="chat", slo="ttft"}')
         groups = requests.get(f"{url}/api/v1/rules", timeout=5).json()["data"]["groups"]
         wrong = [rule for group in groups for rule in group["rules"] if rule.get("lastError")]
