@@ -51,7 +51,7 @@ MAY_IMPORT = {
     # A protocol, and what two kinds of signals say; the records of a load are plain values.
     "otlp": {"errors", "config"},
     "traces": {"catalogue", "otlp", "loadgen.identity", "loadgen.records", *GROUND},
-    "logs": {"catalogue", "otlp", *GROUND},
+    "logs": {"catalogue", *GROUND},
     # A report of a load alone needs nothing of a server's, and knows no metric either.
     "report": {"loadgen", "errors", "config"},
     # Of the collector its settings; what an autoscaler asks is built from the catalogue too.

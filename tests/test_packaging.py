@@ -35,7 +35,7 @@ ENOUGH = {
     "manifests": {"kubernetes", "dashboards", "rules"},
     "report": {"loadgen"},
     "rules": {"rules"},
-    "logs": {"otlp"},
+    "logs": {"collector"},
     "otlp": {"otlp"},
     "simulate": {"simulate"},
     "traces": {"otlp"},

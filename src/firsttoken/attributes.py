@@ -45,6 +45,7 @@ LORA_LIMIT = Attribute("gen_ai.server.lora.limit")
 CACHE_BLOCK_SIZE = Attribute("gen_ai.server.kv_cache.block_size")
 CACHE_BLOCKS = Attribute("gen_ai.server.kv_cache.blocks")
 CACHE_TOKENS = Attribute("gen_ai.server.kv_cache.tokens")
+LOG_LEVEL = Attribute("gen_ai.server.log.level", _REQUIRED)
 CACHE_DTYPE = Attribute("gen_ai.server.kv_cache.dtype")
 
 # --- HTTP in front of a model server --------------------------------------------------------------

@@ -19,6 +19,7 @@ COMMANDS = {
     "dashboards": "firsttoken.dashboards.commands:dashboards",
     "gpu": "firsttoken.exporters.gpu:gpu",
     "load": "firsttoken.loadgen.commands:load",
+    "logs": "firsttoken.logs.commands:logs",
     "manifests": "firsttoken.manifests.commands:manifests",
     "profiles": "firsttoken.exporters.commands:profiles",
     "rules": "firsttoken.rules.commands:rules",

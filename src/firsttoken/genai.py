@@ -126,6 +126,40 @@ NAMED = (
 
 # --- Extensions that profiles name and users query ------------------------------------------------
 
+REQUESTS_ABORTED = _counter(
+    "requests.aborted", "{request}", "Requests that their client or the server aborted."
+)
+KV_CACHE_LIMIT = _level("kv_cache.limit", "{token}", "Tokens that the KV cache can hold.")
+STARTUP_DURATION = _gauge(
+    "engine.startup.duration", "s", "Time that the engine took to start.", a.STAGE
+)
+
+# --- What only a server's log says ---
+
+WEIGHTS_SIZE = _level("model.weights.size", "By", "Memory that the model's weights take.")
+KV_CACHE_SIZE = _level("kv_cache.size", "By", "Memory that the KV cache may take.")
+CONCURRENCY_LIMIT = _gauge(
+    "kv_cache.concurrency.limit",
+    "{request}",
+    "Requests of the greatest length for which the KV cache has room at once.",
+)
+COMPILE_DURATION = _gauge("engine.compile.duration", "s", "Time that compiling the model took.")
+FATAL_ERRORS = _counter(
+    "engine.fatal_errors", "{error}", "Errors after which the engine could not go on.", ERROR_TYPE
+)
+LOG_RECORDS = _counter(
+    "log.records", "{record}", "Lines of the server's log by level.", a.LOG_LEVEL
+)
+LOG_RESPONSES = _counter(
+    "log.responses",
+    "{response}",
+    "HTTP responses in the server's log, those to probes left out.",
+    a.HTTP_STATUS,
+)
+LOG_CONTENT = _counter(
+    "log.content_records", "{record}", "Lines of the log that hold prompts or answers."
+)
+
 _REQUESTS = (
     _histogram("inference.duration", "s", "Time in the engine: prefill and decode."),
     _histogram("validation.duration", "s", "Time to check and tokenize a request."),
@@ -152,7 +186,7 @@ _REQUESTS = (
     _level("requests.limit", "{request}", "Requests that the server takes at once at most."),
     _counter("requests.received", "{request}", "Requests that arrived."),
     _counter("requests.rejected", "{request}", "Requests refused before they began.", ERROR_TYPE),
-    _counter("requests.aborted", "{request}", "Requests that their client or the server aborted."),
+    REQUESTS_ABORTED,
     _counter("requests.corrupted", "{request}", "Requests with invalid numbers in their logits."),
 )
 
@@ -184,7 +218,9 @@ _CACHE = (
     _level("kv_cache.used", "{token}", "Tokens that the KV cache holds for running requests."),
     _level("kv_cache.free", "{token}", "Tokens for which the KV cache has room."),
     _level("kv_cache.evictable", "{token}", "Cached tokens that may be evicted."),
-    _level("kv_cache.limit", "{token}", "Tokens that the KV cache can hold."),
+    KV_CACHE_LIMIT,
+    KV_CACHE_SIZE,
+    CONCURRENCY_LIMIT,
     _level("kv_cache.blocks.used", "{block}", "Blocks of the KV cache in use."),
     _level("kv_cache.blocks.free", "{block}", "Free blocks of the KV cache."),
     _level("kv_cache.blocks.limit", "{block}", "Blocks of the KV cache in all."),
@@ -274,7 +310,13 @@ _ENGINE = (
     _level(
         "engine.sleep_state", "", "1 for the state that the engine is in, else 0.", a.SLEEP_STATE
     ),
-    _gauge("engine.startup.duration", "s", "Time that the engine took to start.", a.STAGE),
+    STARTUP_DURATION,
+    COMPILE_DURATION,
+    FATAL_ERRORS,
+    WEIGHTS_SIZE,
+    LOG_RECORDS,
+    LOG_RESPONSES,
+    LOG_CONTENT,
     _counter("compute.operations", "{operation}", "Estimated floating-point operations per GPU."),
     _counter(
         "memory.io", "By", "Estimated bytes of GPU memory traffic per GPU.", a.MEMORY_DIRECTION
