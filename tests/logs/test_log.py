@@ -73,7 +73,7 @@ def test_phases_are_what_vllms_own_trace_of_the_same_start_says() -> None:
     told = tell((DATA / "vllm-0.32.0-text.log").read_bytes())
     found = read(DATA / "vllm-0.32.0-spans.jsonl").requests
     traced: dict[str, float] = {}
-    for root in cold_starts([s for r in found for s in spans(r)]):  # type: ignore[arg-type]
+    for root in cold_starts([s for r in found for s in spans(r)]):
         traced |= {phase.name: phase.seconds for _, phase in root.walk()}
     logged = {phase.name: phase.seconds for phase in told.last.phases}
 
