@@ -11,7 +11,7 @@ import aiohttp
 
 from firsttoken.collector.form import Form
 from firsttoken.collector.gathered import Gathered
-from firsttoken.collector.health import Health
+from firsttoken.collector.health import Health, Sending
 from firsttoken.collector.merge import Collision, Merged, Part, merge, shared_names
 from firsttoken.collector.page import Reading, Shape
 from firsttoken.collector.plan import Plan, plan
@@ -55,6 +55,8 @@ class Collector:
         self._merges: dict[tuple[tuple[Shape | None, ...], frozenset[str]], Merged] = {}
         self._plans: dict[tuple[Form, Merged], Plan] = {}
         self._health = Health([source.name for source in self.sources])
+        self.sending = Sending() if settings.otlp else None
+        """How pushing what is gathered goes; whoever pushes puts its own in the place."""
         self.config_loaded = True
         """Whether the configuration was right when it was last read."""
         self.identity = secrets.token_hex(8)
@@ -151,6 +153,7 @@ class Collector:
             [source.vitals(result) for source, result in zip(self.sources, results, strict=True)],
             collisions=len(self.collisions),
             loaded=self.config_loaded,
+            sending=self.sending,
         )
         shapes = (own.shape, *(r.reading.shape if r.reading else None for r in results))
         merged = self._merges.pop((shapes, shared), None)

@@ -11,6 +11,9 @@ from firsttoken.catalogue import (
     CONFIG_LOADED,
     ERROR_TYPE,
     FAMILY_OUTCOME,
+    OTLP_OUTCOME,
+    OTLP_POINTS,
+    OTLP_WAITING,
     SOURCE,
     SOURCE_AGE,
     SOURCE_CACHED,
@@ -29,7 +32,7 @@ from firsttoken.collector.page import Kind, Labels, Reading, Role, Shape
 from firsttoken.collector.translate import Member, Offer
 from firsttoken.naming import unit_suffix
 
-__all__ = ["Health", "Vitals"]
+__all__ = ["Health", "Sending", "Vitals"]
 
 _OUTCOMES = FAMILY_OUTCOME.values
 
@@ -55,6 +58,21 @@ class Vitals:
     """Reason -> unix time of the last such failure."""
 
 
+@dataclass(slots=True)
+class Sending:
+    """How pushing goes: points by what became of them, and scrapes that wait to be sent.
+
+    ``dropped``: the queue was full.  ``rejected``: the receiver did not take them.  ``left_out``:
+    samples that OTLP cannot say.
+    """
+
+    sent: int = 0
+    dropped: int = 0
+    rejected: int = 0
+    left_out: int = 0
+    waiting: int = 0
+
+
 class Health:
     """The families for certain sources.  While their series are the same, so is their shape."""
 
@@ -67,12 +85,18 @@ class Health:
         """The place of a value that is always 1."""
 
     def reading(
-        self, vitals: Sequence[Vitals], *, collisions: int = 0, loaded: bool = True
+        self,
+        vitals: Sequence[Vitals],
+        *,
+        collisions: int = 0,
+        loaded: bool = True,
+        sending: Sending | None = None,
     ) -> Reading:
         """The families' values for one scrape of all sources, in the order configured."""
         rows = [
             (CONFIG_LOADED, (), float(loaded)),
             (COLLISIONS, (), float(collisions)),
+            *_sending_rows(sending),
             *_rows(self._sources, vitals),
         ]
         layout = tuple([(metric, labels) for metric, labels, _ in rows])
@@ -101,6 +125,16 @@ class Health:
             )
             for metric, members in families.values()
         )
+
+
+def _sending_rows(sending: Sending | None) -> list[tuple[Metric, Labels, float]]:
+    if sending is None:
+        return []
+    rows: list[tuple[Metric, Labels, float]] = [(OTLP_WAITING, (), float(sending.waiting))]
+    for outcome in OTLP_OUTCOME.values:
+        labels = ((OTLP_OUTCOME.name, outcome),)
+        rows.append((OTLP_POINTS, labels, float(getattr(sending, outcome))))
+    return rows
 
 
 def _rows(sources: Sequence[str], vitals: Sequence[Vitals]) -> list[tuple[Metric, Labels, float]]:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 from aiohttp import web
 
@@ -22,7 +22,7 @@ log = logging.getLogger("firsttoken.collector")
 
 _HEAD_BYTES = 32 * 1024
 _LINE_BYTES = 8190
-_FIXED = ("listen", "tls", "max_connections")
+_FIXED = ("listen", "tls", "max_connections", "otlp")
 """What another configuration cannot change while it is served."""
 
 
@@ -56,15 +56,30 @@ async def serve(
     try:
         await runner.setup()
         server = await _listen(settings, runner)
-        announce(_url(server, settings))
-        await stopped.wait()
-        if gently.is_set():
-            await _linger(served, stopped)
+        async with _pushing(served, settings):
+            announce(_url(server, settings))
+            await stopped.wait()
+            if gently.is_set():
+                await _linger(served, stopped)
         server.close()
     finally:
         reloading.cancel()
         await runner.cleanup()
         await served.collector.__aexit__(None, None, None)
+
+
+@contextlib.asynccontextmanager
+async def _pushing(served: Served, settings: Settings) -> AsyncIterator[None]:
+    """Push over OTLP while the block runs, where that is configured."""
+    if settings.otlp is None:
+        yield
+        return
+    try:
+        from firsttoken.collector.push import pushing
+    except ImportError as exc:  # the sidecar that only serves does without these packages
+        raise UsageError(f"otlp: needs firsttoken[otlp] to be installed ({exc})") from None
+    async with pushing(lambda: served.collector, settings.otlp):
+        yield
 
 
 def _set(*events: asyncio.Event) -> None:

@@ -6,13 +6,14 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from firsttoken.collector.targets import SourceSettings, Timeout, as_text
+from firsttoken.collector.targets import Expanded, SourceSettings, Timeout, as_text
 from firsttoken.config import Duration, Model, load_yaml
 
 __all__ = [
     "DEFAULT_LISTEN",
     "Auth",
     "Names",
+    "OtlpSettings",
     "ServerTls",
     "Settings",
     "SourceSettings",
@@ -75,6 +76,27 @@ class Auth(Model):
         return self
 
 
+class OtlpSettings(Model):
+    """Where merged metrics are pushed to, beside being served."""
+
+    endpoint: Expanded
+    protocol: Literal["grpc", "http/protobuf"] = "http/protobuf"
+    interval: Timeout = 15.0
+    temporality: Literal["cumulative", "delta"] = "cumulative"
+    timeout: Timeout = 10.0
+    queue: int = Field(default=240, ge=1, le=100_000)
+    """Scrapes that wait for a receiver that is away: an hour of them at 15 s."""
+    headers: dict[str, Expanded] = Field(default_factory=dict, repr=False)
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_http(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            raise ValueError("expected http://HOST:PORT or https://HOST:PORT")
+        return url
+
+
 class Settings(Model):
     """The whole configuration."""
 
@@ -99,6 +121,7 @@ class Settings(Model):
     resource: dict[str, str] = Field(default_factory=dict)
     """Resource attributes of every source, onto its ``target_info``."""
     sources: tuple[SourceSettings, ...]
+    otlp: OtlpSettings | None = None
 
     _text = field_validator("resource", mode="before")(as_text)
 

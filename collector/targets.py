@@ -14,7 +14,7 @@ from firsttoken.attributes import GEN_AI
 from firsttoken.config import Duration, Model
 from firsttoken.errors import UsageError
 
-__all__ = ["BasicAuth", "Only", "SourceSettings", "Timeout", "UpstreamTls", "as_text"]
+__all__ = ["BasicAuth", "Expanded", "Only", "SourceSettings", "Timeout", "UpstreamTls", "as_text"]
 
 _ATTRIBUTES = tuple(attribute.name for attribute in GEN_AI)
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")

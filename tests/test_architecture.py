@@ -40,7 +40,7 @@ MAY_IMPORT = {
     "catalogue": set(),
     "promql": {"catalogue"},
     "exporters": {"catalogue", *GROUND},
-    "collector": {"catalogue", "exporters", *GROUND},
+    "collector": {"catalogue", "exporters", "otlp", *GROUND},
     # From the names of sources on a command line to a vocabulary, for rules and dashboards.
     "sources": {"catalogue", "exporters", "errors"},
     "rules": {"catalogue", "promql", "sources", *GROUND},

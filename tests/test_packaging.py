@@ -28,7 +28,7 @@ NOT_BUILT = (".*", "build", "dist", "out", "tests", "docs", "*.egg-info", "__pyc
 
 # Part -> the extras whose installation is enough to run it.
 ENOUGH = {
-    "collector": {"collector"},
+    "collector": {"collector", "otlp"},  # the latter where it pushes over OTLP
     "dashboards": {"dashboards"},
     "exporters": {"profiles"},
     "loadgen": {"loadgen"},

@@ -124,6 +124,9 @@ PLACE = (
 )
 
 SOURCE = Attribute("firsttoken.source", _REQUIRED)
+OTLP_OUTCOME = Attribute(
+    "firsttoken.collector.otlp.outcome", _REQUIRED, ("sent", "dropped", "rejected", "left_out")
+)
 FAMILY_OUTCOME = Attribute(
     "firsttoken.outcome", _REQUIRED, ("renamed", "passed", "superseded", "dropped")
 )

@@ -7,6 +7,8 @@ __all__ = [
     "COLLISIONS",
     "CONFIG_LOADED",
     "METRICS",
+    "OTLP_POINTS",
+    "OTLP_WAITING",
     "SOURCE_AGE",
     "SOURCE_CACHED",
     "SOURCE_DROPPED",
@@ -70,6 +72,18 @@ CONFIG_LOADED = _collector(
     "config.loaded", "", "1 if the configuration was right when it was last read, else 0."
 )
 
+OTLP_POINTS = Metric(
+    "firsttoken.collector.otlp.points",
+    Instrument.COUNTER,
+    "{point}",
+    "Points that were pushed over OTLP, by what became of them.",
+    (a.OTLP_OUTCOME,),
+    Stability.EXTENSION,
+)
+OTLP_WAITING = _collector(
+    "otlp.queue.length", "{scrape}", "Scrapes that wait to be pushed over OTLP."
+)
+
 METRICS: tuple[Metric, ...] = (
     SOURCE_UP,
     SOURCE_DURATION,
@@ -84,4 +98,6 @@ METRICS: tuple[Metric, ...] = (
     SOURCE_CACHED,
     COLLISIONS,
     CONFIG_LOADED,
+    OTLP_POINTS,
+    OTLP_WAITING,
 )

@@ -20,6 +20,7 @@ from firsttoken.otlp.values import (
     Explicit,
     LogRecord,
     Point,
+    Quantiles,
     Span,
     SpanKind,
     Status,
@@ -110,7 +111,7 @@ def points(request: ExportMetricsServiceRequest) -> Iterator[Point]:
                     )
 
 
-def _point_value(kind: str, point: Any) -> float | int | Explicit | None:
+def _point_value(kind: str, point: Any) -> float | int | Explicit | Quantiles | None:
     if point.flags & DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK:
         return None
     if kind in ("gauge", "sum"):
@@ -124,6 +125,9 @@ def _point_value(kind: str, point: Any) -> float | int | Explicit | None:
             bounds=tuple(point.explicit_bounds),
             counts=tuple(point.bucket_counts),
         )
+    if kind == "summary":
+        values = tuple((pair.quantile, pair.value) for pair in point.quantile_values)
+        return Quantiles(point.count, point.sum, values)
     return None
 
 

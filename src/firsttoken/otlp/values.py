@@ -15,6 +15,7 @@ __all__ = [
     "Explicit",
     "LogRecord",
     "Point",
+    "Quantiles",
     "Span",
     "SpanKind",
     "Status",
@@ -90,11 +91,20 @@ class Explicit:
 
 
 @dataclass(frozen=True, slots=True)
+class Quantiles:
+    """One state of a summary; ``values`` are (quantile, value)."""
+
+    count: int
+    sum: float
+    values: tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Point:
     """One data point of a metric; ``temporality`` is None for a gauge or a summary.
 
-    ``value`` is None where the point has no recorded value, or is of a kind that is not kept apart
-    here: summaries and exponential histograms.
+    ``value`` is None where the point has no recorded value, and of an exponential histogram, whose
+    buckets are not kept here.
     """
 
     name: str
@@ -104,7 +114,7 @@ class Point:
     attributes: Attributes
     time: int
     start: int
-    value: float | int | Explicit | None
+    value: float | int | Explicit | Quantiles | None
     temporality: Temporality | None = None
     monotonic: bool = False
     resource: Attributes = field(default_factory=dict)
