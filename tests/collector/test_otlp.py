@@ -281,10 +281,7 @@ def test_what_is_gathered_arrives_and_is_counted(protocol: str) -> None:
             to = receiver.grpc_endpoint if protocol == "grpc" else receiver.http_endpoint
             conf = configured(url, to, protocol=protocol)
             assert conf.otlp is not None
-            async with (
-                Collector(conf) as collector,
-                pushing(lambda: collector, conf.otlp) as pusher,
-            ):
+            async with Collector(conf) as c, pushing(lambda: c, conf.otlp) as pusher:
                 await until(lambda: store.requests >= 3)
                 assert pusher.sending.sent > 0
                 page = (await c.answer(OPENMETRICS)).page.decode()
@@ -364,10 +361,7 @@ def test_what_a_receiver_refuses_for_good_is_counted_and_not_tried_again() -> No
             wrong = f"{receiver.http_endpoint}/v1/nothing"
             conf = configured(url, wrong)
             assert conf.otlp is not None
-            async with (
-                Collector(conf) as collector,
-                pushing(lambda: collector, conf.otlp) as pusher,
-            ):
+            async with Collector(conf) as c, pushing(lambda: c, conf.otlp) as pusher:
                 await until(lambda: pusher.sending.rejected > 0)
                 assert pusher.sending.sent == 0
 
