@@ -1,146 +1,188 @@
-"""A streamed completion out of its events: when tokens came, how many, and how it ended."""
+"""A response's body out of its parts: when tokens came, how many, and how it ended.
 
-import dataclasses
-import itertools
+Most events of a stream differ in their piece of text alone.  Once one has been read through JSON,
+others are recognised by what stands before and behind their text, which is a twentieth of the
+work; whatever looks different is read through JSON again.
+"""
+
 import json
 import re
-from typing import Any, Literal
+from collections.abc import Sequence
+from functools import cache
 
+from firsttoken.loadgen.dialect import Answer, Dialect, error_message
 from firsttoken.loadgen.sse import Decoder, Event
+from firsttoken.loadgen.wire import Framer, Head
 
-__all__ = ["Answer", "Reader"]
+__all__ = ["Reader"]
 
-_TEXT = re.compile(rb'"(?:content|text)":"[^"]')
-_TEXTS = ("content", "reasoning_content", "reasoning", "refusal")
-
-
-@dataclasses.dataclass(slots=True)
-class Answer:
-    """What a stream said; ``times`` are the arrivals of its content chunks, in the order given."""
-
-    times: list[float] = dataclasses.field(default_factory=list)
-    prompt_tokens: int | None = None
-    output_tokens: int | None = None
-    output_source: Literal["usage", "chunks"] | None = None
-    finish_reason: str | None = None
-    error: str | None = None
-
-    @property
-    def gaps(self) -> tuple[float, ...]:
-        """The times between successive content chunks."""
-        times = self.times
-        return tuple(after - before for before, after in itertools.pairwise(times))
+_DONE = "[DONE]"
 
 
 class Reader:
-    """Reads the body of an event stream, part by part with each part's arrival time."""
+    """Reads the body that follows ``head``.
 
-    def __init__(self) -> None:
+    ``stream`` is whether a stream was asked for; ``keep_text`` also collects what was generated.
+    """
+
+    def __init__(
+        self, head: Head, dialect: Dialect, *, stream: bool = True, keep_text: bool = False
+    ) -> None:
+        self._head = head
+        self._framer = Framer(head)
+        self._dialect = dialect
+        self._answer = Answer(keep_text)
         self._decoder = Decoder()
-        self._answer = Answer()
         self._done = False
+        self._failed = head.status != 200
+        kind = head.headers.get("content-type", "").lower()
+        self._events = "text/event-stream" in kind and not self._failed
+        self._stream = stream
+        # How usual parts look: an event up to its text and behind it, and by their lengths.
+        self._before = self._after = self._end = b""
+        self._starts: dict[int, bytes] = {}
+        self._whole = bytearray()  # of a body that is no event stream
 
-    def feed(self, time: float, data: bytes) -> None:
-        """Take a part of the body that arrived at ``time``."""
-        if _is_plain_token(data) and self._decoder.between and not self._done:
-            self._answer.times.append(time)
-            return
-        for event in self._decoder.feed(data):
-            self._event(time, event)
+    @property
+    def complete(self) -> bool:
+        """Whether the framing says that the body has ended."""
+        return self._framer.complete
+
+    @property
+    def keep_alive(self) -> bool:
+        """Whether the connection may be used again after this response."""
+        return self._head.keep_alive
+
+    @property
+    def retry_after(self) -> float | None:
+        """For how many seconds the server asks to be left alone, as ``Retry-After`` says."""
+        value = self._head.headers.get("retry-after", "")
+        return float(value) if value.isascii() and value.isdigit() else None
+
+    @property
+    def until_close(self) -> bool:
+        """Whether only the end of the connection ends the body."""
+        return self._framer.until_close
+
+    @property
+    def chunked_events(self) -> bool:
+        """Whether this is the usual case: an event stream in chunks."""
+        return self._events and self._framer.chunked
+
+    def feed(self, times: Sequence[float], parts: Sequence[bytes]) -> None:
+        """Take parts of the response behind its head, with their arrivals.  Raises WireError."""
+        taken, starts = self._answer.times, self._starts
+        usual, end = self._learnt(), self._end
+        for time, part in zip(times, parts, strict=True):
+            if usual:
+                start = starts.get(len(part)) or self._start(len(part))
+                if part.startswith(start) and part.endswith(end):
+                    taken.append(time)
+                    continue
+                if count := self._several(part):
+                    taken.extend([time] * count)
+                    continue
+            self._one(time, part)
+            usual, end = self._learnt(), self._end
 
     def finish(self) -> Answer:
         """The answer, once the body has ended."""
         answer = self._answer
-        if answer.error is None and not self._done:
-            answer.error = "stream ended without [DONE]"
+        if self._failed:
+            return answer
+        if not self._events and self._stream:
+            answer.fail("not an event stream")
+        elif not self._events:
+            self._dialect.whole(answer, bytes(self._whole))
+        elif answer.error is None and not self._done and self._dialect.says_done:
+            answer.fail("stream ended without [DONE]")
         if answer.error is None and not answer.times:
-            answer.error = "no tokens in the answer"
-        if answer.output_tokens is None and answer.times:
+            answer.fail("no tokens in the answer")
+        if answer.output_tokens is None and answer.times and self._events:
             answer.output_tokens, answer.output_source = len(answer.times), "chunks"
         return answer
+
+    def _learnt(self) -> bool:
+        """Whether it is known how a usual part looks, and one may come now."""
+        return bool(self._end) and self._framer.between_chunks and self._decoder.between
+
+    def _start(self, length: int) -> bytes:
+        """How a usual part of a length begins: the chunk's size, and the event up to its text."""
+        size = length - 4 - len(f"{length:x}")
+        size += len(f"{size:x}") < len(f"{length:x}")  # the size's own digits are not in it
+        start = b"%x\r\n%b" % (size, self._before)
+        short = size >= len(self._before) + len(self._after)
+        # In one that is as long as two, there might be two.
+        sound = short and size < 2 * (len(self._before) + len(self._after))
+        self._starts[length] = start if sound else b"\0"
+        return self._starts[length]
+
+    def _several(self, part: bytes) -> int:
+        """How many usual events came together in a part; 0 if it holds anything else."""
+        pieces = part.split(b"\r\n")
+        if len(pieces) < 5 or pieces[-1]:
+            return 0
+        before, after, room = self._before, self._after, len(self._before) + len(self._after)
+        for size, event in zip(pieces[:-1:2], pieces[1::2], strict=True):
+            if (
+                not room <= len(event) < 2 * room
+                or b"%x" % len(event) != size
+                or not event.startswith(before)
+                or not event.endswith(after)
+            ):
+                return 0
+        return len(pieces) // 2
+
+    def _learn(self, body: bytes, state: tuple[object, ...]) -> None:
+        """Note how an event looks around its text, if nothing but a piece of text was in it.
+
+        Another that differs in the text alone can then say nothing else either.
+        """
+        answer = self._answer
+        same = state == (answer.finish_reason, answer.output_tokens, answer.error, self._done)
+        found = _text(answer.key).search(body) if same and answer.key else None
+        if found and body.count(b"\n") == 2 and body.endswith(b"\n\n"):
+            self._before, self._after = body[: found.start(1)], body[found.end(1) :]
+            self._end = self._after + b"\r\n"
+            self._starts.clear()
+
+    def _one(self, time: float, part: bytes) -> None:
+        body = self._framer.feed(part)
+        if not body or self._failed:
+            return
+        answer = self._answer
+        if not self._events:
+            self._whole += body
+            answer.last_part = time
+            return
+        whole = self._decoder.between
+        events = self._decoder.feed(body)
+        pieces = len(answer.times)
+        state = (answer.finish_reason, answer.output_tokens, answer.error, self._done)
+        for event in events:
+            self._event(time, event)
+        if whole and len(events) == 1 and len(answer.times) == pieces + 1 and not answer.keep_text:
+            self._learn(body, state)
 
     def _event(self, time: float, event: Event) -> None:
         if self._done:
             return
-        if event.data == "[DONE]":
+        if event.data.strip() == _DONE:
             self._done = True
             return
         try:
-            chunk = json.loads(event.data)
-        except ValueError:
-            chunk = None
-        if not isinstance(chunk, dict):
-            self._fail("error in stream: not JSON")
-        elif event.name == "error" or chunk.get("error") or chunk.get("object") == "error":
-            self._fail(f"error in stream: {_message(chunk)}")
+            data = json.loads(event.data)
+        except (ValueError, RecursionError):
+            data = None
+        if not isinstance(data, dict):
+            self._answer.fail("error in stream: not JSON")
+        elif event.name == "error" or data.get("error") or data.get("object") == "error":
+            self._answer.fail(f"error in stream: {error_message(data)}")
         else:
-            self._chunk(time, chunk)
-
-    def _fail(self, error: str) -> None:
-        if self._answer.error is None:
-            self._answer.error = error
-
-    def _chunk(self, time: float, chunk: dict[str, Any]) -> None:
-        answer = self._answer
-        choices = chunk.get("choices")
-        if isinstance(choices, list) and choices and isinstance(choices[0], dict):
-            choice = choices[0]
-            if choice.get("finish_reason") is not None:
-                answer.finish_reason = str(choice["finish_reason"])
-            if _has_content(choice):
-                answer.times.append(time)
-        usage = chunk.get("usage")
-        if isinstance(usage, dict):
-            prompt, output = usage.get("prompt_tokens"), usage.get("completion_tokens")
-            if isinstance(prompt, int):
-                answer.prompt_tokens = prompt
-            if isinstance(output, int):
-                answer.output_tokens, answer.output_source = output, "usage"
+            self._dialect.chunk(self._answer, time, data)
 
 
-def _is_plain_token(data: bytes) -> bool:
-    """Whether a part is one whole event with text and nothing else of interest.
-
-    Nearly every part of a stream is, and JSON is several times slower.  What is looked for cannot
-    stand inside of a JSON string, because quotes in strings are escaped; other spacing, and
-    whatever else is not recognised, takes the way through JSON.
-    """
-    return (
-        data.startswith(b"data: {")
-        and data.find(b"\n") == len(data) - 2
-        and data.endswith(b"}\n\n")
-        and b"\r" not in data
-        and b'"finish_reason":null' in data
-        and b'"usage":{' not in data
-        and b'"error":' not in data
-        and _TEXT.search(data) is not None
-    )
-
-
-def _has_content(choice: dict[str, Any]) -> bool:
-    """Whether a chunk carries something that the model generated.
-
-    A chunk that only announces the role, or only says why the answer ended, does not.  An empty
-    text in any other chunk does: vLLM sends one for a token that is a part of a character.
-    """
-    if choice.get("token_ids"):
-        return True
-    delta = choice.get("delta")
-    if isinstance(delta, dict):
-        texts = [delta.get(name) for name in _TEXTS]
-        if any(texts) or delta.get("tool_calls") or delta.get("function_call"):
-            return True
-        announced = "role" in delta
-    else:
-        texts = [choice.get("text")]
-        announced = False
-        if texts[0]:
-            return True
-    empty_piece = any(text == "" for text in texts)
-    return empty_piece and not announced and choice.get("finish_reason") is None
-
-
-def _message(chunk: dict[str, Any]) -> str:
-    error = chunk.get("error", chunk)
-    text = error.get("message") if isinstance(error, dict) else error
-    return str(text or "no message").strip().splitlines()[0][:120]
+@cache
+def _text(key: str) -> re.Pattern[bytes]:
+    """Finds the text of a key, without the quotes around it."""
+    return re.compile(rb'"%b"\s*:\s*"((?:[^"\\]|\\.)*)"' % key.encode())

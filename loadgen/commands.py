@@ -1,9 +1,7 @@
 """The ``firsttoken load`` command: bring a server under load, and report what was recorded."""
 
 import asyncio
-import contextlib
 import json
-import os
 import signal
 import sys
 from pathlib import Path
@@ -15,18 +13,17 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from firsttoken.config import load_yaml, validate_model
 from firsttoken.errors import CheckFailedError, UsageError
-from firsttoken.loadgen.engine import Snapshot
 from firsttoken.loadgen.judge import Objective, goodput, judge, parse_objective
-from firsttoken.loadgen.records import Run
+from firsttoken.loadgen.record import Run
 from firsttoken.loadgen.run import Stop, Watch, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.show import as_json, as_markdown, print_run
 from firsttoken.loadgen.summary import summarise
+from firsttoken.loadgen.worker import Snapshot
 
 __all__ = ["OBJECTIVE_HELP", "check_objectives", "load", "print_report"]
 
 INTERRUPTED_CODE = 130
-PRIORITY = -10
 OBJECTIVE_HELP = "A promise to judge, such as ttft<500ms@95 or success@99.5; may be repeated."
 
 
@@ -95,7 +92,6 @@ def run(
     promises = [parse_objective(text) for text in objectives]
     settings = _settings(file, flags)
     how = progress or ("live" if sys.stderr.isatty() else "none")
-    _go_first()
     done = with_fast_loop(_run(settings, target, out, how))
     if how != "json" or as_data:
         print_report(done, promises, "json" if as_data else "text")
@@ -119,13 +115,6 @@ def _settings(file: Path | None, flags: dict[str, Any]) -> LoadFile:
         changes["arrivals"] = {"kind": "closed", "concurrency": concurrency}
     base = load_yaml(file, LoadFile).model_dump() if file else {}
     return validate_model({**base, **changes}, LoadFile, "load settings")
-
-
-def _go_first() -> None:
-    """Raise this process' priority where it may: beside other work on the same cores, bytes would
-    be stamped late by whole time slices of the scheduler."""
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, PRIORITY)
 
 
 async def _run(settings: LoadFile, target: str, out: Path | None, how: str) -> Run:

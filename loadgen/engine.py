@@ -1,270 +1,237 @@
-"""Runs a load: issues what is due when it is due, and has what came back turned into records."""
+"""Runs a load: one loop that sends what is due, takes what comes, and does the rest in between.
 
-import asyncio
+While bytes come, they and their times are only kept.  Reading them, writing requests ahead and
+writing records down wait for moments in which nothing is due.  Nothing here knows of asyncio: the
+loop has a thread, or a process, of its own.
+"""
+
 import contextlib
+import ctypes
 import gc
-import itertools
-import time
+import math
+import os
+import sys
+import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from time import perf_counter
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from time import perf_counter, sleep
+from typing import NamedTuple
 
-from firsttoken.loadgen.client import Client, Exchange
-from firsttoken.loadgen.conversation import said
+from firsttoken.loadgen.agenda import Agenda
+from firsttoken.loadgen.connection import Dialler
+from firsttoken.loadgen.dialect import Dialect
+from firsttoken.loadgen.flow import Flow
 from firsttoken.loadgen.gauges import Gauges
-from firsttoken.loadgen.identity import identify
-from firsttoken.loadgen.plan import Planned, Session
-from firsttoken.loadgen.prompts import Message, Prompts
-from firsttoken.loadgen.reading import Finished, Reading
-from firsttoken.loadgen.records import INTERRUPTED, Generator, Phase, Record
-from firsttoken.loadgen.settings import Closed, LoadFile
-from firsttoken.loadgen.workload import plan
+from firsttoken.loadgen.network import Network
+from firsttoken.loadgen.record import INTERRUPTED, Phase
 
-__all__ = ["Engine", "Snapshot"]
+__all__ = ["Ended", "Engine", "Windows"]
 
-FAILURE_PAUSE_S = 0.1
-"""How long a closed loop's user waits after a failure, so that a dead server is not flooded."""
+PRIORITY = -10
+PR_SET_TIMERSLACK = 29  # of linux/prctl.h
+NAP_S = 0.0005
+BUSY_PER_S = 5000.0
+TICK_S = 0.01
+WORK_S = 0.0004
+BACKLOG = 256
+SWEEP_S = 0.5
+SWEEP_PARTS = 64
 
-_AHEAD_OPEN = 16
-
-
-class Prepared(NamedTuple):
-    """A planned request as it will be sent, and the turns of its session after it."""
-
-    planned: Planned
-    trace_id: str
-    request: bytes
-    later: Session = ()
+Ended = Callable[[Flow], None]
 
 
-class Snapshot(NamedTuple):
-    """The state of a run, for people who watch it; ``ttft_p50`` is over the last requests."""
+class Windows(NamedTuple):
+    """The phases of a run, in seconds since its start."""
 
-    phase: Phase
-    elapsed: float
-    total: float
-    issued: int
-    done: int
-    failed: int
-    in_flight: int
-    output_tokens: int
-    ttft_p50: float | None
+    measure: float
+    cooldown: float
+    end: float
+
+    def phase(self, at: float) -> Phase:
+        """The phase in which a moment lies."""
+        if at < self.measure:
+            return "warmup"
+        if at < self.cooldown:
+            return "measure"
+        return "cooldown" if at < self.end else "drain"
 
 
 class Engine:
-    """One run of one load; ``on_record`` is called with each record as its request ends."""
+    """One process' share of a run; ``ended`` is called with each flow, between other things.
+
+    ``zero`` is the run's start on the monotonic clock, ``windows`` its phases.  What is due later
+    than a flow's answer is put on the ``agenda`` by itself.
+    """
 
     def __init__(
         self,
-        load: LoadFile,
-        client: Client,
-        prompts: Prompts,
-        on_record: Callable[[Record], None],
-        nonce: str = "",
-        sessions: Iterable[Session] | None = None,
+        agenda: Agenda,
+        dialler: Dialler,
+        dialect: Dialect,
+        ended: Ended,
+        windows: Windows,
+        *,
+        timeout: float,
+        stream: bool = True,
+        kernel_times: bool = True,
     ) -> None:
-        self._load, self._client, self._prompts = load, client, prompts
-        self._nonce, self._sessions = nonce, plan(load) if sessions is None else sessions
-        self._start_measure, self._end = load.warmup, load.warmup + load.duration
-        self._path = "/v1/chat/completions" if load.api == "chat" else "/v1/completions"
+        self._agenda, self._dialler, self._windows = agenda, dialler, windows
+        self._ended, self._timeout = ended, timeout
+        self._network = Network(
+            dialler, dialect, self._finished, stream=stream, kernel_times=kernel_times
+        )
         self._zero = 0.0
-        self._issued = 0
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._talks: set[asyncio.Task[Exchange]] = set()
-        self._reading = Reading(on_record)
-        self._gauges = Gauges(self.now, self._start_measure, self._end)
-        self._bodies = self._requests()
-        # Bodies are written ahead of their time, never between being due and being sent.
-        closed = load.arrivals.concurrency if isinstance(load.arrivals, Closed) else 0
-        self._ahead = closed or _AHEAD_OPEN
-        self._ready = deque(itertools.islice(self._bodies, self._ahead))
+        self._stop = False
+        self._read: deque[Flow] = deque()
+        self._digest: deque[Flow] = deque()
+        self._napping = False
+        self._looked = self._housekept = self._sweep = 0.0
+        self._events = 0
+        self.gauges = Gauges(windows.measure, windows.cooldown)
+        self.idle: Callable[[], None] = lambda: None
+        self.issued = 0
         self.stopped_at: float | None = None
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return len(self._network.active)
 
     def now(self) -> float:
         """Seconds since the run's start."""
         return perf_counter() - self._zero
 
-    def generator(self) -> Generator:
-        """How the load generator itself fared."""
-        return self._gauges.result()
+    def stop(self) -> None:
+        """End the run soon, from any thread; what is in flight then is broken off."""
+        self._stop = True
 
-    def begin(self) -> float:
-        """Set the clock to zero, directly before ``run``; returns the Unix time of that moment."""
-        gc.collect()
-        self._zero = self._reading.zero = perf_counter()
-        return time.time()
+    def prepare(self) -> None:
+        """Do what can be done before the start: names, and the first requests."""
+        self._dialler.look_up()
+        while self._agenda.prepare():
+            pass
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run to the end, or until ``stop`` is set; what is then in flight is broken off."""
-        watching = asyncio.create_task(self._gauges.watch())
-        reading = asyncio.create_task(self._reading.run())
-        issuing = asyncio.create_task(self._issue_all())
-        waiting = asyncio.create_task(stop.wait())
-        with _no_collections():
+    def run(self, zero: float) -> None:
+        """Run from ``zero`` (monotonic clock) to the end."""
+        self._zero = zero
+        _go_first()
+        with _few_collections():
             try:
-                await asyncio.wait({issuing, waiting, reading}, return_when=asyncio.FIRST_COMPLETED)
-                if not issuing.done():
-                    self.stopped_at = self.now()
+                self._loop()
             finally:
-                await _cancel(issuing, waiting, watching, *self._talks, *self._tasks)
-                self._reading.close()
-                await reading
-                self._client.close()
-        if not issuing.cancelled():
-            issuing.result()
+                if self._agenda.next() < math.inf or self._network.active:
+                    self.stopped_at = self.now()
+                for flow in list(self._network.active):
+                    self._network.cut(flow, INTERRUPTED)
+                while self._read:
+                    self._ended(self._read.popleft())
+                self._network.close()
 
-    def snapshot(self) -> Snapshot:
-        """The state at this moment."""
-        elapsed = self.now()
-        return Snapshot(
-            phase=self._phase(elapsed),
-            elapsed=round(elapsed, 3),
-            total=self._end,
-            issued=self._issued,
-            done=self._reading.done,
-            failed=self._reading.failed,
-            in_flight=len(self._tasks),
-            output_tokens=self._reading.output_tokens,
-            ttft_p50=self._reading.ttft_p50,
-        )
+    def _loop(self) -> None:
+        agenda, network = self._agenda, self._network
+        tick = self.now()
+        while not self._stop:
+            now = self.now()
+            due = agenda.next()
+            while due <= now:
+                self._issue(now)
+                now = self.now()
+                due = agenda.next()
+            if due == math.inf and not network.active and not self._read:
+                return
+            if now >= tick:
+                self._keep_house(now, now - tick)
+                tick = now + TICK_S
+            self._wait(now, due, tick)
+            self._work(due)
 
-    def _phase(self, at: float) -> Phase:
-        if at < self._start_measure:
-            return "warmup"
-        return "measure" if at < self._end else "drain"
+    def _wait(self, now: float, due: float, tick: float) -> None:
+        """Until something is due or has come.
 
-    def _requests(self) -> Iterator[Prepared]:
-        for first, *later in self._sessions:
-            yield self._prepare(first)._replace(later=tuple(later))
-
-    def _prepare(self, planned: Planned, before: Sequence[Message] = ()) -> Prepared:
-        who = identify(self._nonce, planned.index, tracing=self._load.tracing)
-        headers = (*who.headers, *planned.headers)
-        body = self._prompts.body(planned, before)
-        request = self._client.request("POST", self._path, body, headers)
-        return Prepared(planned, who.trace_id, request)
-
-    async def _issue_all(self) -> None:
-        if isinstance(self._load.arrivals, Closed):
-            async with asyncio.TaskGroup() as users:
-                for _ in range(self._load.arrivals.concurrency):
-                    users.create_task(self._user())
-        else:
-            await self._open_loop()
-
-    async def _open_loop(self) -> None:
-        slots = asyncio.Semaphore(self._load.max_in_flight)
-        while prepared := self._next():
-            intended = prepared.planned.intended or 0.0
-            await self._until(intended)
-            exchange = Exchange()
-            task = await self._send(prepared, intended, exchange, slots)
-            if prepared.later:
-                talk = asyncio.create_task(self._later(prepared, task, exchange, slots))
-                self._talks.add(talk)
-                talk.add_done_callback(self._talks.discard)
-        while self._tasks or self._talks:
-            await asyncio.wait(self._tasks | self._talks)
-
-    async def _user(self) -> None:
-        """One user of a closed loop: due again the moment the last answer ended."""
-        intended = self.now()
-        while intended < self._end and (prepared := self._next()):
-            exchange = Exchange()
-            task = await self._send(prepared, intended, exchange)
-            exchange = await self._later(prepared, task, exchange)
-            if _answered(exchange) and exchange.ended is not None:
-                intended = exchange.ended - self._zero
-            else:
-                await asyncio.sleep(FAILURE_PAUSE_S)
-                intended = self.now()
-
-    async def _later(
-        self,
-        prepared: Prepared,
-        task: asyncio.Task[None],
-        exchange: Exchange,
-        slots: asyncio.Semaphore | None = None,
-    ) -> Exchange:
-        """The turns after a session's first, each a pause after the answer before it.
-
-        Returns the last exchange.  A session ends with a failure, and with the run.
+        While much comes, it is let come for a moment: looking costs, and the kernel has the times.
         """
-        await asyncio.wait({task})
-        before: list[Message] = []
-        planned = prepared.planned
-        for following in prepared.later:
-            if not _answered(exchange) or exchange.ended is None:
-                break
-            intended = exchange.ended - self._zero + following.think
-            if intended >= self._end:
-                break
-            before += self._prompts.messages(planned)
-            before.append({"role": "assistant", "content": said(exchange.body)})
-            turn, planned = self._prepare(following, before), following
-            await self._until(intended)
-            exchange = Exchange()
-            await asyncio.wait({await self._send(turn, intended, exchange, slots)})
-        return exchange
+        if self._napping:
+            left = min(due, self._looked + NAP_S) - now
+            if left > 0:
+                sleep(left)
+            count = self._network.look(0)
+            self._looked = self.now()
+        elif self._read or self._digest:
+            count = self._network.look(0)
+        else:
+            count = self._network.wait(due - now, tick - now)
+        self._events += count
 
-    def _next(self) -> Prepared | None:
-        """The plan's next session; None at its end."""
-        return self._ready.popleft() if self._ready else next(self._bodies, None)
+    def _issue(self, now: float) -> None:
+        due = self._agenda.take(now)
+        if due is None:
+            return
+        self.gauges.took_up(due.intended, now)
+        phase = self._windows.phase(due.intended)
+        self.issued += 1
+        self._network.send(Flow(due.prepared, due.intended, phase, perf_counter(), due.user))
 
-    async def _send(
-        self,
-        prepared: Prepared,
-        intended: float,
-        exchange: Exchange,
-        slots: asyncio.Semaphore | None = None,
-    ) -> asyncio.Task[None]:
-        """Send what is due, in an open loop once there is a place for it among those in flight."""
-        self._gauges.took_up(intended, self.now())
-        if slots and slots.locked():
-            self._gauges.held_back(intended)
-        if slots:
-            await slots.acquire()
-        task = asyncio.create_task(self._one(intended, prepared, exchange))
-        self._issued += 1
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        if slots:
-            task.add_done_callback(lambda _: slots.release())
-        return task
+    def _finished(self, flow: Flow) -> None:
+        """The network is done with a flow: what follows it comes first, its record later."""
+        good = flow.error is None and flow.status == 200
+        prepared = flow.prepared
+        text = None
+        if good:
+            text = "".join(flow.answer().text) if prepared.rest else ""
+        pause = flow.reader.retry_after if flow.reader and not good else None
+        ended = (flow.ended or perf_counter()) - self._zero
+        self._agenda.ended(prepared, flow.user, ended, text, pause)
+        self._read.append(flow)
 
-    async def _one(self, intended: float, prepared: Prepared, exchange: Exchange) -> None:
-        request = prepared.request
-        try:
-            async with asyncio.timeout(self._load.timeout):
-                connection = await self._client.start(request, exchange)
-                # Streams of one batch end together: first all of their users ask again.
-                await asyncio.sleep(0)
-                if len(self._ready) < self._ahead:
-                    self._ready.extend(itertools.islice(self._bodies, 1))
-                await self._client.finish(connection, request, exchange)
-        except TimeoutError:
-            exchange.fail("timeout")
-        except asyncio.CancelledError:
-            exchange.fail(INTERRUPTED)
-        phase = self._phase(intended)
-        finished = Finished(prepared.planned, prepared.trace_id, intended, phase, exchange)
-        self._reading.put(finished)
+    def _work(self, due: float) -> None:
+        """What can wait, for as long as nothing is due."""
+        budget = WORK_S if len(self._read) < BACKLOG else 10 * WORK_S
+        until = min(due, self.now() + budget)
+        while True:
+            if self._read:
+                self._ended(self._read.popleft())
+            elif self._digest:
+                self._network.digest(self._digest.popleft())
+            elif not self._agenda.prepare():
+                return
+            if self.now() >= until:
+                return
 
-    async def _until(self, due: float) -> None:
-        # uvloop's timers count whole milliseconds and may fire early: the last one is polled.
-        while (left := due - self.now()) > 0:  # noqa: ASYNC110
-            await asyncio.sleep(left if left > 0.001 else 0)
+    def _keep_house(self, now: float, late: float) -> None:
+        """A hundred times a second: gauges, time-outs, clocks, and how busy it is."""
+        self.gauges.tick(now, late)
+        self.idle()
+        active = self._network.active
+        overdue = perf_counter() - self._timeout
+        while active and (oldest := next(iter(active))).started < overdue:
+            self._network.cut(oldest, "timeout")
+        if now - self._housekept < TICK_S * 5:
+            return
+        rate = self._events / (now - self._housekept)
+        self._napping = self._network.stamped and rate > (BUSY_PER_S / (1 + self._napping))
+        self._events, self._housekept = 0, now
+        self._network.set_clock()
+        if now >= self._sweep:
+            self._sweep = now + SWEEP_S
+            self._digest.extend(flow for flow in active if len(flow.parts) >= SWEEP_PARTS)
+            gc.collect(0)
 
 
-def _answered(exchange: Exchange) -> bool:
-    """Whether an answer came to its end, as far as can be told before it is read."""
-    return exchange.head is not None and exchange.head.status == 200 and exchange.error is None
+def _go_first() -> None:
+    """Raise this thread's priority where it may, and have its timers be exact.
+
+    Beside other work on the same cores, requests would be sent late by whole time slices.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), PRIORITY)
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0)  # nanoseconds
 
 
 @contextlib.contextmanager
-def _no_collections() -> Iterator[None]:
-    """No garbage collection while times are taken: a full one stops everything for long."""
+def _few_collections() -> Iterator[None]:
+    """No full garbage collection while times are taken: one stops everything for long."""
     gc.freeze()
     gc.disable()
     try:
@@ -272,9 +239,3 @@ def _no_collections() -> Iterator[None]:
     finally:
         gc.enable()
         gc.unfreeze()
-
-
-async def _cancel(*tasks: asyncio.Task[Any]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,26 +1,25 @@
 """How the load generator itself fares while it runs: its lag, its loop's lateness, its CPU."""
 
-import asyncio
 import time
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Sequence
 
 from firsttoken.loadgen.judge import wilson
-from firsttoken.loadgen.records import Generator
+from firsttoken.loadgen.record import Generator
 from firsttoken.loadgen.summary import percentile
 
 __all__ = ["Gauges", "at_least"]
 
-TICK_S = 0.01
+_RECENT = 1024
 
 
 class Gauges:
-    """Collects over the measured window; ``now`` gives seconds since the run's start."""
+    """Collects over the measured window, from ``start`` to ``end`` (seconds of the run)."""
 
-    def __init__(self, now: Callable[[], float], start: float, end: float) -> None:
-        self._now, self._start, self._end = now, start, end
-        self._lags: list[float] = []
-        self._late: list[float] = []
-        self._held_back = 0
+    def __init__(self, start: float, end: float) -> None:
+        self._start, self._end = start, end
+        self._lags = array("f")
+        self._late = array("f")
         self._first: tuple[float, float] | None = None
         self._last: tuple[float, float] | None = None
 
@@ -29,39 +28,48 @@ class Gauges:
         if self._start <= intended < self._end:
             self._lags.append(max(0.0, at - intended))
 
-    def held_back(self, intended: float) -> None:
-        """A request that was due had to wait, because as many as allowed were in flight."""
-        if self._start <= intended < self._end:
-            self._held_back += 1
-
-    async def watch(self) -> None:
-        """Tick until cancelled: each tick's lateness is the event loop's."""
-        while True:
-            due = self._now() + TICK_S
-            await asyncio.sleep(TICK_S)
-            now = self._now()
-            if now < self._start:
-                continue
-            if now >= self._end:
-                return
-            self._late.append(max(0.0, now - due))
-            self._last = (now, time.process_time())
+    def tick(self, now: float, late: float) -> None:
+        """The loop came round at ``now``, so much later than it was to."""
+        if self._start <= now < self._end:
+            self._late.append(late)
+            self._last = (now, time.thread_time())
             self._first = self._first or self._last
 
-    def result(self) -> Generator:
-        """What was collected."""
+    @property
+    def lag_p99(self) -> float | None:
+        """The 99th percentile of the last requests' lag, in seconds."""
+        recent = sorted(self._lags[-_RECENT:])
+        return percentile(recent, 0.99) if recent else None
+
+    @classmethod
+    def together(cls, several: Sequence["Gauges"]) -> "Gauges":
+        """What several processes collected, as one; the CPU is that of the busiest."""
+        whole = cls(several[0]._start, several[0]._end)
+        for one in several:
+            whole._lags.extend(one._lags)
+            whole._late.extend(one._late)
+        busiest = max(several, key=cls._share)
+        whole._first, whole._last = busiest._first, busiest._last
+        return whole
+
+    def _share(self) -> float:
+        """CPU time over time, of one core."""
+        if not (self._first and self._last and self._last[0] > self._first[0]):
+            return 0.0
+        wall, cpu = (b - a for a, b in zip(self._first, self._last, strict=True))
+        return cpu / wall
+
+    def result(self, held_back: int = 0, turns_dropped: int = 0) -> Generator:
+        """What was collected, with the agenda's counts."""
         lags, late = sorted(self._lags), sorted(self._late)
-        share = 0.0
-        if self._first and self._last and self._last[0] > self._first[0]:
-            wall, cpu = (b - a for a, b in zip(self._first, self._last, strict=True))
-            share = cpu / wall
         return Generator(
-            cpu_share=round(share, 4),
+            cpu_share=round(self._share(), 4),
             lag_p50=_rounded(lags, 0.5),
             lag_p99=_rounded(lags, 0.99),
             lag_max=_rounded(lags, 1.0),
             late_wakeups=_rounded(late, 0.99),
-            held_back=self._held_back,
+            held_back=held_back,
+            turns_dropped=turns_dropped,
             lag_p99_low=round(at_least(lags, 0.99), 6),
         )
 

@@ -12,7 +12,7 @@ from typing import Literal, get_args
 
 from firsttoken.config import format_duration, parse_duration
 from firsttoken.errors import UsageError
-from firsttoken.loadgen.records import Record, Run
+from firsttoken.loadgen.record import Record, Run
 from firsttoken.loadgen.summary import percentile
 
 __all__ = ["Attainment", "Metric", "Objective", "goodput", "judge", "parse_objective", "wilson"]

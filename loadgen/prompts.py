@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from firsttoken.errors import ConfigError, NotJudgedError, UsageError
 from firsttoken.loadgen.client import Client
+from firsttoken.loadgen.dialect import DIALECTS, Ask
 from firsttoken.loadgen.plan import Chat, Planned, Text, TokenIds
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.words import Words
@@ -86,25 +87,18 @@ class Prompts:
         key = f"{load.seed}:{nonce}"
         self._words = Words(len(vocabulary.words), vocabulary.overhead, key)
         self._pieces = [f" {word}" for word in vocabulary.words]
-        self._fixed: dict[str, Any] = {
-            "model": model,
-            "stream": True,
-            "stream_options": {"include_usage": True},
-        }
+        self._model, self._dialect = model, DIALECTS[load.api]
 
     def body(self, planned: Planned, before: Sequence[Message] = ()) -> bytes:
         """The body of a planned request; ``before`` is the conversation until then."""
-        data = dict(self._fixed)
-        if planned.model is not None:
-            data["model"] = planned.model
-        if self._load.api == "chat":
-            data["messages"] = [*before, *self.messages(planned)]
-        else:
-            data["prompt"] = self._prompt(planned)
-        if planned.output_tokens is not None:
-            data["max_tokens"] = data["min_tokens"] = planned.output_tokens
-            data["ignore_eos"] = True
-        data.update({**self._load.extra_body, **planned.extra_body})
+        load = self._load
+        chat = load.api == "chat"
+        prompt = [*before, *self.messages(planned)] if chat else self._prompt(planned)
+        model, tokens = planned.model or self._model, planned.output_tokens
+        data = self._dialect.body(Ask(model, prompt, tokens, load.stream, load.ignore_eos))
+        if load.priority is not None:
+            data["priority"] = load.priority
+        data.update({**load.extra_body, **planned.extra_body})
         # null takes a key out, for servers that refuse what they do not know.
         data = {key: value for key, value in data.items() if value is not None}
         return json.dumps(data, separators=(",", ":")).encode()
@@ -132,7 +126,7 @@ class Prompts:
             case Chat():
                 raise UsageError("messages as a prompt need api: chat")
         words = self._words.of(prompt, planned.index)
-        known = self._vocabulary.ids
+        known = None if self._load.api == "tgi" else self._vocabulary.ids
         return self._text(words) if known is None else [known[word] for word in words]
 
     def _text(self, words: Sequence[int]) -> str:

@@ -1,20 +1,33 @@
-"""What happened to every request, as values and as a JSONL file that a kill cannot spoil.
+"""Records in a JSONL file that a kill cannot spoil, written and read without holding them all.
 
-Times are seconds since the run's start on one monotonic clock, None where it did not happen.
-The file's first line describes the run, the last says how it ended; between them one line a
-request, written as it ends.
+The first line describes the run, the last says how it ended; between them one line a request, in
+the order in which they ended.  Several processes append to one file, whole lines at a time.
 """
 
 import contextlib
 import dataclasses
 import itertools
 import json
-from collections.abc import Sequence
+import os
+import time
+from array import array
+from collections import abc
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, TextIO
+from typing import Any, Self
 
 from firsttoken.errors import ConfigError
+from firsttoken.loadgen.record import (
+    INTERRUPTED,
+    VERSION,
+    ErrorClass,
+    Generator,
+    Phase,
+    Record,
+    Run,
+    Streamed,
+)
 
 __all__ = [
     "INTERRUPTED",
@@ -28,179 +41,30 @@ __all__ = [
     "read",
 ]
 
-VERSION = "firsttoken.records/v2"
 READABLE = (VERSION, "firsttoken.records/v1")
-INTERRUPTED = "interrupted"
-"""The error of a request that the generator itself broke off because the run was stopped."""
-
-Phase = Literal["warmup", "measure", "cooldown", "drain"]
-
-ErrorClass = Literal[
-    "refused",
-    "dns",
-    "unreachable",
-    "tls",
-    "timeout",
-    "reset",
-    "http",
-    "protocol",
-    "stream",
-    "cut_short",
-    "empty",
-    "wrong_token_count",
-    "interrupted",
-]
-"""What kind of failure an ``error`` is; few enough to count by."""
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Record:
-    """One request: when it was due, what came back and when, and how it ended.
-
-    ``first_byte`` is the first of the response, its head; ``first`` and ``last`` are content.
-    ``prompt_target`` and ``output_target`` are the tokens that were asked for, ``bytes`` what came
-    of the body.  ``trace_id`` is what its request carried as ``X-Request-Id``.
-    """
-
-    index: int
-    intended: float
-    sent: float | None
-    first: float | None
-    last: float | None
-    ended: float | None
-    chunks: int
-    prompt_tokens: int | None
-    output_tokens: int | None
-    output_source: Literal["usage", "chunks"] | None
-    status: int | None
-    error: str | None
-    finish_reason: str | None
-    gaps: tuple[float, ...]
-    phase: Phase
-    error_class: ErrorClass | None = None
-    first_byte: float | None = None
-    bytes: int = 0
-    prompt_target: int | None = None
-    output_target: int | None = None
-    workload: str = "synthetic"
-    model: str | None = None
-    session: str | None = None
-    turn: int = 0
-    trace_id: str | None = None
-
-    @property
-    def ok(self) -> bool:
-        """Whether a complete answer came."""
-        return self.error is None
-
-    @property
-    def ttft(self) -> float | None:
-        """First generated content since the request's last byte was sent, in seconds."""
-        return _span(self.sent, self.first)
-
-    @property
-    def scheduled_ttft(self) -> float | None:
-        """First generated content since the moment the request was due, in seconds."""
-        return _span(self.intended, self.first)
-
-    @property
-    def tpot(self) -> float | None:
-        """(last - first) / (output tokens - 1), in seconds; None below two tokens."""
-        span = _span(self.first, self.last)
-        if span is None or self.output_tokens is None or self.output_tokens < 2:
-            return None
-        return span / (self.output_tokens - 1)
-
-    @property
-    def e2e(self) -> float | None:
-        """End of the response since the request's last byte was sent, in seconds."""
-        return _span(self.sent, self.ended)
-
-    @property
-    def scheduled_e2e(self) -> float | None:
-        """End of the response since the moment the request was due, in seconds."""
-        return _span(self.intended, self.ended)
-
-    @property
-    def lag(self) -> float | None:
-        """How long after it was due the request's last byte was sent, in seconds."""
-        return _span(self.intended, self.sent)
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Generator:
-    """How the load generator itself fared in the measured window; times in seconds.
-
-    ``lag`` is how late a due request was taken up, before any connecting; ``lag_p99_low`` is what
-    its 99th percentile is at least, with 97.5 % confidence; ``late_wakeups`` is the
-    99th percentile of the event loop's own lateness; ``held_back`` counts requests that had to
-    wait for ``max_in_flight``; ``cpu_share`` is CPU time over time, of one core.
-    """
-
-    cpu_share: float = 0.0
-    lag_p50: float = 0.0
-    lag_p99: float = 0.0
-    lag_max: float = 0.0
-    late_wakeups: float = 0.0
-    held_back: int = 0
-    lag_p99_low: float = 0.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Run:
-    """One run: what was asked of which server, how it ended, and all records."""
-
-    version: str
-    target: str
-    model: str
-    engine: str | None
-    started: float
-    measure: tuple[float, float]
-    load: dict[str, Any]
-    schedule_hash: str
-    interrupted: bool
-    stopped: str | None
-    generator: Generator
-    records: tuple[Record, ...]
-
-    @property
-    def measured(self) -> tuple[Record, ...]:
-        """Requests due in the measured window, less those that stopping the run broke off."""
-        start, end = self.measure
-        return tuple(
-            r for r in self.records if start <= r.intended < end and r.error != INTERRUPTED
-        )
-
-    @property
-    def measured_seconds(self) -> float:
-        """Length of the measured window."""
-        return max(0.0, self.measure[1] - self.measure[0])
-
-    @property
-    def open_loop(self) -> bool:
-        """Whether requests were sent on schedule, whatever the server did."""
-        arrivals = self.load.get("arrivals", {})
-        return isinstance(arrivals, dict) and arrivals.get("kind") != "closed"
-
-
-def _span(start: float | None, end: float | None) -> float | None:
-    return None if start is None or end is None else end - start
-
-
+IN_MEMORY = 20_000
+"""Up to so many records are held; more are read from the file each time they are asked for."""
+Rows = abc.Generator[dict[str, Any], None, None]
+_FLUSH_BYTES = 1 << 16
+_FLUSH_S = 0.2
 _PLAIN = tuple(name for name in Record.__slots__ if name != "gaps")
 
 
 class Writer:
-    """Appends a run to a file, a line at a time; each line is on its way to disk when written."""
+    """Appends a run to a file; ``add`` keeps a line for a moment, so that writes are few."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: TextIO | None = None
+    def __init__(self, path: Path, *, append: bool = False) -> None:
+        self._path, self._append = path, append
+        self._file = -1
+        self._lines: list[str] = []
+        self._size = 0
+        self._flushed = 0.0
 
     def __enter__(self) -> Self:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = self._path.open("w", encoding="utf-8", buffering=1)
+            self._file = os.open(self._path, flags | (0 if self._append else os.O_TRUNC), 0o644)
         except OSError as exc:
             raise ConfigError(self._path, [f"cannot be written: {exc.strerror}"]) from None
         return self
@@ -211,19 +75,19 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self.flush()
+        os.close(self._file)
 
     def begin(self, run: Run) -> None:
         """Write what is known before the first request."""
         fields = ("version", "target", "model", "engine", "started", "measure", "load")
         head = {name: getattr(run, name) for name in (*fields, "schedule_hash")}
-        self._write(json.dumps({"kind": "run", **head}, separators=(",", ":")))
+        self._line(json.dumps({"kind": "run", **head}, separators=(",", ":")))
+        self.flush()
 
     def add(self, record: Record) -> None:
         """Write one finished request; times to the microsecond."""
-        self._write(_line(record))
+        self._line(_line(record))
 
     def end(self, run: Run) -> None:
         """Write how the run ended."""
@@ -234,14 +98,33 @@ class Writer:
             "stopped": run.stopped,
             "generator": dataclasses.asdict(run.generator),
         }
-        self._write(json.dumps(tail, separators=(",", ":")))
+        self._line(json.dumps(tail, separators=(",", ":")))
+        self.flush()
 
-    def _write(self, line: str) -> None:
-        assert self._file is not None, "used outside its with block"  # noqa: S101
+    def tick(self) -> None:
+        """Flush what has waited for some time."""
+        if self._lines and time.monotonic() - self._flushed > _FLUSH_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Hand what was added to the system.  Raises ConfigError when the disk is full."""
+        if not self._lines:
+            return
+        data = memoryview("".join(self._lines).encode())
+        self._lines.clear()
+        self._size = 0
+        self._flushed = time.monotonic()
         try:
-            self._file.write(line + "\n")
+            while data:
+                data = data[os.write(self._file, data) :]
         except OSError as exc:
             raise ConfigError(self._path, [f"cannot be written: {exc.strerror}"]) from None
+
+    def _line(self, line: str) -> None:
+        self._lines.append(line + "\n")
+        self._size += len(line)
+        if self._size > _FLUSH_BYTES:
+            self.flush()
 
 
 def _line(record: Record) -> str:
@@ -250,14 +133,14 @@ def _line(record: Record) -> str:
     data: dict[str, Any] = {}
     for name in _PLAIN:
         value = getattr(record, name)
-        data[name] = round(value, 6) if isinstance(value, float) else value
-    gaps = ",".join([str(gap) for gap in _microseconds(record.gaps)])
+        data[name] = round(value, 6) if value.__class__ is float else value
+    gaps = ",".join(map(str, _microseconds(record.gaps)))
     return f'{json.dumps(data, separators=(",", ":"))[:-1]},"gaps":[{gaps}]}}'
 
 
 def _microseconds(gaps: Sequence[float]) -> list[int]:
     """Gaps as whole microseconds whose sum does not drift: each end is rounded, not each gap."""
-    ends = [round(end * 1e6) for end in itertools.accumulate(gaps, initial=0.0)]
+    ends = [int(end * 1e6 + 0.5) for end in itertools.accumulate(gaps, initial=0.0)]
     return [after - before for before, after in itertools.pairwise(ends)]
 
 
@@ -267,52 +150,68 @@ def read(path: Path) -> Run:
     Raises ConfigError where the file cannot be read or is not a records file.
     """
     try:
-        text = path.read_bytes().decode("utf-8", errors="replace")
-    except OSError as exc:
-        raise ConfigError(path, [f"cannot be read: {exc.strerror}"]) from None
-    lines = text.split("\n")
-    rows = [_row(path, number, line, number == len(lines)) for number, line in enumerate(lines, 1)]
-    known = [row for row in rows if row is not None]
-    if not known or known[0].get("kind") != "run":
-        raise ConfigError(path, ["line 1: not a records file: expected the line of the run"])
-    head, rest = known[0], known[1:]
-    if head.get("version") not in READABLE:
-        raise ConfigError(path, [f"line 1: version {head.get('version')!r}, expected {VERSION!r}"])
-    ended = bool(rest) and rest[-1].get("kind") == "end"
-    tail = rest.pop() if ended else {}
-    try:
-        return _run(head, rest, tail)
+        with contextlib.closing(_rows(path)) as rows:
+            head = next(rows, None)
+            if head is None or head.get("kind") != "run":
+                raise ConfigError(
+                    path, ["line 1: not a records file: expected the line of the run"]
+                )
+            version = head.get("version")
+            if version not in READABLE:
+                raise ConfigError(path, [f"line 1: version {version!r}, expected {VERSION!r}"])
+            return _run(path, head, rows)
     except (KeyError, TypeError, ValueError) as exc:
         raise ConfigError(path, [f"not a records file: {exc}"]) from None
 
 
-def _row(path: Path, number: int, line: str, final: bool) -> dict[str, Any] | None:
-    if not line.strip():
-        return None
-    with contextlib.suppress(ValueError):
-        row = json.loads(line)
-        if isinstance(row, dict):
-            return row
-    if final:  # no line break after it: the writer was cut off here
-        return None
-    raise ConfigError(path, [f"line {number}: not a JSON object"])
+def _from_file(path: Path, version: str, count: int) -> Iterator[Record]:
+    rows = (row for row in _rows(path) if "kind" not in row)
+    for row in itertools.islice(rows, count):
+        yield _record(row, version)
 
 
-def _run(head: dict[str, Any], rows: list[dict[str, Any]], tail: dict[str, Any]) -> Run:
-    # The first version had gaps in seconds.
-    unit = 1e-6 if head["version"] == VERSION else 1.0
-    records = tuple(
-        Record(
-            **{name: row[name] for name in _PLAIN if name in row},
-            gaps=tuple([round(gap * unit, 6) for gap in row["gaps"]]),
-        )
-        for row in rows
-    )
+def _rows(path: Path) -> Rows:
+    """The file's objects, one a line; what comes after the last line break was being written."""
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                if not line.strip():
+                    continue
+                row = None
+                with contextlib.suppress(ValueError):
+                    row = json.loads(line)
+                if isinstance(row, dict):
+                    yield row
+                elif line.endswith("\n"):
+                    raise ConfigError(path, [f"line {number}: not a JSON object"])
+    except OSError as exc:
+        raise ConfigError(path, [f"cannot be read: {exc.strerror}"]) from None
+
+
+def _run(path: Path, head: dict[str, Any], rows: Iterator[dict[str, Any]]) -> Run:
+    version = head["version"]
+    held: list[Record] = []
+    tail: dict[str, Any] = {}
+    count, latest = 0, 0.0
+    for row in rows:
+        if row.get("kind") == "end":
+            tail = row
+            continue
+        count += 1
+        latest = max(latest, row["ended"] or 0.0)
+        if count <= IN_MEMORY:
+            held.append(_record(row, version))
+        elif held:
+            held.clear()
+
+    def again() -> Iterator[Record]:
+        return _from_file(path, version, count)
+
     start, end = tail.get("measure", head["measure"])
     if not tail:  # killed: nothing is known after the last request that ended
-        end = min(end, max([start, *(r.ended for r in records if r.ended is not None)]))
+        end = min(end, max(start, latest))
     return Run(
-        version=head["version"],
+        version=version,
         target=head["target"],
         model=head["model"],
         engine=head["engine"],
@@ -323,5 +222,12 @@ def _run(head: dict[str, Any], rows: list[dict[str, Any]], tail: dict[str, Any])
         interrupted=bool(tail.get("interrupted", True)),
         stopped=tail.get("stopped") if tail else "the records file was cut off",
         generator=Generator(**tail.get("generator", {})),
-        records=records,
+        records=tuple(held) if count <= IN_MEMORY else Streamed(again, count),
     )
+
+
+def _record(row: dict[str, Any], version: str) -> Record:
+    # The first version had gaps in seconds.
+    unit = 1e-6 if version == VERSION else 1.0
+    gaps = array("d", [round(gap * unit, 6) for gap in row["gaps"]])
+    return Record(**{name: row[name] for name in _PLAIN if name in row}, gaps=gaps)

@@ -4,21 +4,29 @@ import asyncio
 import contextlib
 import dataclasses
 import secrets
+import shutil
+import tempfile
+import time
+import weakref
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from time import perf_counter
+from typing import Any, Protocol, TypeVar
 
-from firsttoken.loadgen.engine import Engine, Snapshot
-from firsttoken.loadgen.prompts import Prompts, counter, learn
-from firsttoken.loadgen.records import VERSION, Generator, Record, Run, Writer
+from firsttoken.loadgen.processes import Shards
+from firsttoken.loadgen.prompts import counter, learn
+from firsttoken.loadgen.record import VERSION, Generator, Run
+from firsttoken.loadgen.records import Writer, read
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.target import client_for, reach
-from firsttoken.loadgen.workload import plan, schedule_hash, workload_of
+from firsttoken.loadgen.worker import Ended, Share, Snapshot, Worker
+from firsttoken.loadgen.workload import schedule_hash, workload_of
 
 __all__ = ["Stop", "Watch", "run_load", "with_fast_loop"]
 
 T = TypeVar("T")
 Watch = Callable[[Snapshot], None]
+START_S = 0.02
 
 
 class Stop:
@@ -46,6 +54,52 @@ def with_fast_loop(work: Coroutine[Any, Any, T]) -> T:
         return runner.run(work)
 
 
+class Crew(Protocol):
+    """What carries a run out: a thread, or several processes."""
+
+    async def prepare(self) -> None: ...
+    async def run(self, zero: float) -> None: ...
+    def stop(self) -> None: ...
+    async def close(self) -> None: ...
+    def snapshot(self) -> Snapshot | None: ...
+    def ended(self) -> Ended: ...
+
+
+class Alone:
+    """A run in a thread of this process, beside which nothing else happens here."""
+
+    def __init__(self, share: Share) -> None:
+        self._worker = Worker(share)
+        self._thread: asyncio.Future[None] | None = None
+
+    async def prepare(self) -> None:
+        """Write the first requests."""
+        await asyncio.to_thread(self._worker.prepare)
+
+    async def run(self, zero: float) -> None:
+        """Run from ``zero`` to the end."""
+        self._thread = asyncio.ensure_future(asyncio.to_thread(self._worker.run, zero))
+        await asyncio.shield(self._thread)
+
+    def stop(self) -> None:
+        """End the run soon."""
+        self._worker.stop()
+
+    async def close(self) -> None:
+        """Wait for the thread."""
+        self.stop()
+        if self._thread is not None:
+            await asyncio.wait({self._thread})
+
+    def snapshot(self) -> Snapshot:
+        """The state at this moment."""
+        return self._worker.snapshot()
+
+    def ended(self) -> Ended:
+        """How it ended."""
+        return self._worker.ended()
+
+
 async def run_load(
     load: LoadFile,
     target: str,
@@ -59,74 +113,86 @@ async def run_load(
     does not fit.
     """
     client = client_for(target, load)
-    records: list[Record] = []
-    with contextlib.ExitStack() as stack:
-        stack.callback(client.close)
-        workload = workload_of(load, counter(load))
-        served = await reach(client, load, workload)
-        vocabulary = await learn(client, load, served.model)
-        writer = stack.enter_context(Writer(out)) if out else None
-
-        def on_record(record: Record) -> None:
-            records.append(record)
-            if writer:
-                writer.add(record)
-
-        nonce = secrets.token_hex(8)
-        prompts = Prompts(load, served.model, vocabulary, nonce)
-        engine = Engine(load, client, prompts, on_record, nonce, plan(load, workload))
+    workload = workload_of(load, counter(load))
+    served = await reach(client, load, workload)
+    vocabulary = await learn(client, load, served.model)
+    file = out or Path(tempfile.mkdtemp(prefix="firsttoken-")) / "records.jsonl"
+    try:
+        share = Share(
+            load,
+            client.target,
+            client.headers,
+            served.model,
+            vocabulary,
+            secrets.token_hex(8),
+            file,
+        )
         settings = {**load.public(), "prompt_source": vocabulary.source}
         if workload.skipped:
             settings["left_out"] = dict(workload.skipped)
-        digest = schedule_hash(load, workload)
         run = Run(
             version=VERSION,
             target=client.target,
             model=served.model,
             engine=served.engine,
-            started=engine.begin(),
+            started=0.0,
             measure=(load.warmup, load.warmup + load.duration),
             load=settings,
-            schedule_hash=digest,
+            schedule_hash=schedule_hash(load, workload),
             interrupted=False,
             stopped=None,
             generator=Generator(),
             records=(),
         )
-        if writer:
-            writer.begin(run)
-        await _watched(engine, stop, watch)
-        run = _ended(run, engine, stop, tuple(records))
-        if writer:
-            writer.end(run)
-    return run
+        with Writer(file) as writer:
+            crew = Shards(share) if load.processes > 1 else Alone(share)
+            try:
+                await crew.prepare()
+                run = dataclasses.replace(run, started=time.time() + START_S)
+                writer.begin(run)
+                await _watched(crew, perf_counter() + START_S, stop, watch)
+            finally:
+                await crew.close()
+            writer.end(_ended(run, crew.ended(), stop))
+        done = read(file)
+    except BaseException:
+        if out is None:
+            shutil.rmtree(file.parent, ignore_errors=True)
+        raise
+    if out is None and isinstance(done.records, tuple):
+        shutil.rmtree(file.parent, ignore_errors=True)
+    elif out is None:  # so many that they stay in the file, for as long as anyone asks
+        weakref.finalize(done.records, shutil.rmtree, file.parent, ignore_errors=True)
+    return done
 
 
-async def _watched(engine: Engine, stop: Stop, watch: Watch | None) -> None:
-    async def report() -> None:
-        while watch:
-            await asyncio.sleep(1)
-            watch(engine.snapshot())
-
-    reporting = asyncio.create_task(report())
+async def _watched(crew: Crew, zero: float, stop: Stop, watch: Watch | None) -> None:
+    running = asyncio.create_task(crew.run(zero))
+    stopping = asyncio.create_task(stop.event.wait())
     try:
-        await engine.run(stop.event)
+        while not running.done() and not stopping.done():
+            await asyncio.wait(
+                {running, stopping}, timeout=1 if watch else None, return_when="FIRST_COMPLETED"
+            )
+            if watch and (state := crew.snapshot()):
+                watch(state)
     finally:
-        reporting.cancel()
-        await asyncio.gather(reporting, return_exceptions=True)
-    if watch:
-        watch(engine.snapshot())
+        crew.stop()
+        stopping.cancel()
+        await asyncio.wait({running})
+    running.result()
+    if watch and (state := crew.snapshot()):
+        watch(state)
 
 
-def _ended(run: Run, engine: Engine, stop: Stop, records: tuple[Record, ...]) -> Run:
-    start, end = run.measure
-    if engine.stopped_at is not None:
-        end = min(end, max(start, engine.stopped_at))
+def _ended(run: Run, end: Ended, stop: Stop) -> Run:
+    start, until = run.measure
+    if end.stopped_at is not None:
+        until = min(until, max(start, end.stopped_at))
     return dataclasses.replace(
         run,
-        measure=(start, end),
-        interrupted=engine.stopped_at is not None,
-        stopped=stop.reason if engine.stopped_at is not None else None,
-        generator=engine.generator(),
-        records=records,
+        measure=(start, until),
+        interrupted=end.stopped_at is not None,
+        stopped=(stop.reason or end.reason) if end.stopped_at is not None else None,
+        generator=end.generator,
     )

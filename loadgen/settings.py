@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from firsttoken.config import Duration, Model, load_yaml
-from firsttoken.errors import UsageError
+from firsttoken.errors import ConfigError, UsageError
 from firsttoken.loadgen import kinds
+from firsttoken.loadgen.arrivals import Arrivals, Closed, Constant, Poisson, Recorded
 from firsttoken.loadgen.distributions import TOKENS_MAX, Distribution, Fixed
 from firsttoken.loadgen.kinds import TraceReplay, WorkloadKind
 
@@ -28,65 +29,34 @@ _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 Positive = Annotated[Duration, Field(gt=0)]
 
 
-class Closed(Model):
-    """A fixed number of users, each of whom asks again as soon as the answer is there."""
-
-    kind: Literal["closed"] = "closed"
-    concurrency: int = Field(ge=1, le=100_000)
-
-
-class Constant(Model):
-    """Requests at equal distances, whatever the server does (open loop)."""
-
-    kind: Literal["constant"] = "constant"
-    rate: float = Field(gt=0, le=100_000, description="requests per second")
-
-
-class Poisson(Model):
-    """Requests of many independent users: exponential distances (open loop)."""
-
-    kind: Literal["poisson"] = "poisson"
-    rate: float = Field(gt=0, le=100_000, description="requests per second, on average")
-
-
-class Recorded(Model):
-    """At the times of the trace that the workload names, or those times stretched (open loop)."""
-
-    kind: Literal["recorded"] = "recorded"
-    speed: float | None = Field(default=None, gt=0, description="times as fast; 1 as recorded")
-    rate: float | None = Field(
-        default=None, gt=0, le=100_000, description="scaled to so many requests per second"
-    )
-
-    @model_validator(mode="after")
-    def _one_scale(self) -> Self:
-        if self.speed is not None and self.rate is not None:
-            raise ValueError("speed and rate exclude each other")
-        return self
-
-
-Arrivals = Annotated[Closed | Constant | Poisson | Recorded, Field(discriminator="kind")]
-
-
 class LoadFile(Model):
     """One load against one server; everything has a default but what kind of arrivals it is."""
 
     version: Literal["firsttoken/v1"] = "firsttoken/v1"
     model: str | None = None
-    api: Literal["completions", "chat"] = "chat"
+    api: Literal["completions", "chat", "tgi", "llamacpp"] = "chat"
+    stream: bool = True
     arrivals: Arrivals = Closed(concurrency=8)
     duration: Positive = 30.0
     warmup: Annotated[Duration, Field(ge=0)] = 5.0
+    cooldown: Annotated[Duration, Field(ge=0)] = 0.0
+    requests: int | None = Field(default=None, ge=1)
+    stop_at_error_share: float | None = Field(default=None, gt=0, le=1)
     max_in_flight: int = Field(default=1024, ge=1, le=100_000)
     prompt_tokens: Distribution = Fixed(tokens=256)
     output_tokens: Distribution = Fixed(tokens=64)
     shared_prefix_tokens: int = Field(default=0, ge=0, le=TOKENS_MAX)
     workload: WorkloadKind | None = None
+    ignore_eos: bool = True
+    priority: int | None = None
     seed: int = 0
     timeout: Positive = 120.0
     extra_body: dict[str, Any] = Field(default_factory=dict)
     headers: dict[str, str] = Field(default_factory=dict)
+    api_key_file: Path | None = None
     tokenizer: Path | None = None
+    processes: int = Field(default=1, ge=1, le=256)
+    kernel_times: bool = True
     tracing: bool = False
     """Whether each request carries a W3C traceparent, so that the server's spans join it."""
 
@@ -102,9 +72,10 @@ class LoadFile(Model):
 
     @model_validator(mode="after")
     def _goes_together(self) -> Self:
-        if isinstance(self.arrivals, Recorded) and not isinstance(self.workload, TraceReplay):
-            raise ValueError("arrivals: recorded needs a workload of kind trace")  # noqa: TRY004
-        if self.api == "completions" and self.workload and kinds.has_turns(self.workload):
+        recorded = self.arrivals if isinstance(self.arrivals, Recorded) else None
+        if recorded and recorded.file is None and not isinstance(self.workload, TraceReplay):
+            raise ValueError("arrivals: recorded needs a file, or a workload of kind trace")
+        if self.api != "chat" and self.workload and kinds.has_turns(self.workload):
             raise ValueError("conversations of several turns need api: chat")
         if self.shared_prefix_tokens and self.workload is not None:
             raise ValueError("shared_prefix_tokens goes into the workload: prefix: {tokens: ...}")
@@ -132,6 +103,11 @@ class LoadFile(Model):
         """Whether requests are sent on schedule, whatever the server does."""
         return not isinstance(self.arrivals, Closed)
 
+    @property
+    def total(self) -> float:
+        """Seconds in which requests are sent: warm-up, measured time and cool-down."""
+        return self.warmup + self.duration + self.cooldown
+
     def public(self) -> dict[str, Any]:
         """The settings as JSON data, header values left out unless they name a variable."""
         data = self.model_dump(mode="json")
@@ -151,8 +127,20 @@ def load(path: Path) -> LoadFile:
     return LoadFile.load(path)
 
 
-def api_key() -> str | None:
-    """The key from FIRSTTOKEN_API_KEY, else OPENAI_API_KEY; None without either."""
+def api_key(file: Path | None = None) -> str | None:
+    """The key in ``file``, else from FIRSTTOKEN_API_KEY or OPENAI_API_KEY; None without any.
+
+    Raises ConfigError for a file that cannot be read, UsageError for a key that cannot be sent.
+    """
+    if file is not None:
+        try:
+            key = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            reason = exc.strerror if isinstance(exc, OSError) else "is not UTF-8 text"
+            raise ConfigError(file, [f"cannot be read: {reason}"]) from None
+        if not key or not key.isprintable() or not key.isascii():
+            raise ConfigError(file, ["expected a key in one line"])
+        return key
     for name in ("FIRSTTOKEN_API_KEY", "OPENAI_API_KEY"):
         key = os.environ.get(name, "").strip()
         if key:

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from firsttoken.loadgen.judge import Attainment
-from firsttoken.loadgen.records import Run
+from firsttoken.loadgen.record import Run
 from firsttoken.loadgen.summary import Distribution, Summary, bottleneck
 
 __all__ = ["as_json", "as_markdown", "print_run"]

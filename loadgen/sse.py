@@ -27,13 +27,15 @@ class Decoder:
         self._start = True
         self._after_cr = False
         self._rest = b""
+        self._pieces: list[bytes] = []  # of a line that is longer than one part
         self._name = ""
         self._data: list[str] = []
 
     @property
     def between(self) -> bool:
         """Whether nothing of an event has come since the last one (and the stream has begun)."""
-        return not (self._start or self._rest or self._data or self._name or self._after_cr)
+        begun = self._start or self._rest or self._pieces or self._data or self._name
+        return not (begun or self._after_cr)
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that ``data`` completes."""
@@ -49,6 +51,12 @@ class Decoder:
         if self._after_cr:
             data = data.removeprefix(b"\n")
             self._after_cr = False
+        if b"\n" not in data and b"\r" not in data:
+            self._pieces.append(data)
+            return []
+        if self._pieces:
+            self._rest += b"".join(self._pieces)
+            self._pieces.clear()
         if b"\r" in data:
             self._after_cr = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")

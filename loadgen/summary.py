@@ -4,7 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
-from firsttoken.loadgen.records import Record, Run
+from firsttoken.loadgen.record import Record, Run
 
 __all__ = ["Distribution", "Summary", "bottleneck", "distribution", "percentile", "summarise"]
 

@@ -22,7 +22,7 @@ class Served(NamedTuple):
 def client_for(target: str, load: LoadFile) -> Client:
     """A client with the load's headers and the key from the environment.  Raises UsageError."""
     headers = load.resolved_headers()
-    key = api_key()
+    key = api_key(load.api_key_file)
     if key and "authorization" not in {name.lower() for name in headers}:
         headers["Authorization"] = f"Bearer {key}"
     return Client(target, headers)

@@ -50,7 +50,7 @@ class Framer:
         length = head.headers.get("content-length")
         self.complete = False
         self.until_close = False
-        self._chunked = False
+        self.chunked = False
         self._left = 0  # bytes of the body or chunk that are still to come
         self._line = b""  # a chunk-size or trailer line of which a part has come
         self._state = "size"
@@ -59,7 +59,7 @@ class Framer:
         elif coding:
             if coding != "chunked":
                 raise WireError(f"unknown transfer coding {coding!r}")
-            self._chunked = True
+            self.chunked = True
         elif length is not None:
             if not length.isascii() or not length.isdigit():
                 raise WireError("malformed content-length")
@@ -68,9 +68,14 @@ class Framer:
         else:
             self.until_close = True
 
+    @property
+    def between_chunks(self) -> bool:
+        """Whether a new chunk is to begin."""
+        return self.chunked and self._state == "size" and not self._line
+
     def feed(self, data: bytes) -> bytes:
         """The bytes of the body in ``data``; sets ``complete`` at its end.  Raises WireError."""
-        if self._chunked:
+        if self.chunked:
             return self._chunks(data)
         if self.until_close:
             return data

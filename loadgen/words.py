@@ -12,6 +12,10 @@ from firsttoken.loadgen.plan import Blocks, Synthetic
 __all__ = ["Words"]
 
 _BLOCKS_KEPT = 4096
+_UNIQUE = 16
+"""Words that are drawn anew for each prompt, and make it unlike the others from its start."""
+_POOL = 1 << 16
+"""Words of which the rest of a prompt is a piece."""
 
 
 class Words:
@@ -23,6 +27,7 @@ class Words:
     def __init__(self, known: int, overhead: int, key: str) -> None:
         self._numbers = range(known)
         self._overhead, self._key = overhead, key
+        self._pool = random.Random(f"{key}:pool").choices(self._numbers, k=_POOL)
         self._common = functools.lru_cache(_BLOCKS_KEPT)(self._draw)
 
     def of(self, prompt: Synthetic | Blocks, index: int, *, first: bool = True) -> list[int]:
@@ -45,4 +50,10 @@ class Words:
 
     def _draw(self, name: str, count: int) -> tuple[int, ...]:
         stream = random.Random(f"{self._key}:{name}")
-        return tuple(stream.choices(self._numbers, k=count))
+        start = stream.choices(self._numbers, k=min(count, _UNIQUE))
+        left = count - len(start)
+        if left > _POOL // 2:
+            return (*start, *stream.choices(self._numbers, k=left))
+        # Drawing each word takes longer than all else of a request.
+        at = stream.randrange(_POOL - left)
+        return (*start, *self._pool[at : at + left])

@@ -5,7 +5,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 from firsttoken.errors import UsageError
 from firsttoken.loadgen import kinds
@@ -35,7 +35,7 @@ def workload_of(load: LoadFile, count: Callable[[str], int] | None = None) -> Wo
     if isinstance(kind, kinds.TraceReplay):
         speed = load.arrivals.speed or 1.0 if isinstance(load.arrivals, Recorded) else None
         scaled = isinstance(load.arrivals, Recorded) and load.arrivals.rate is not None
-        total = load.warmup + load.duration
+        total = load.total
         return TraceWorkload(kind, None if speed is None or scaled else total * speed)
     if isinstance(kind, kinds.Mix):
         return MixedWorkload(
@@ -54,13 +54,13 @@ def plan(load: LoadFile, workload: Workload | None = None) -> Iterator[Session]:
     shorter than the run.
     """
     workload = workload or workload_of(load)
-    sessions = workload.sessions(load.seed)
+    sessions = itertools.islice(workload.sessions(load.seed), load.requests)
     count = itertools.count()
     if isinstance(load.arrivals, Closed):
         for session in sessions:
             yield _numbered(session, count, None)
         return
-    if isinstance(load.arrivals, Recorded):
+    if isinstance(load.arrivals, Recorded) and load.arrivals.file is None:
         times = iter(_recorded(load, workload))
     else:
         times = iter(arrivals(load))
@@ -78,7 +78,7 @@ def schedule_hash(load: LoadFile, workload: Workload | None = None) -> str:
             for session in itertools.islice(sessions, _HASHED_SESSIONS if closed else None)
         ],
         "arrivals": load.arrivals.model_dump() if closed else None,
-        "measure": [load.warmup, load.duration],
+        "measure": [load.warmup, load.duration, load.cooldown],
         "api": load.api,
     }
     return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
@@ -92,13 +92,14 @@ def _prefix(load: LoadFile) -> kinds.Prefix | None:
 def _part(
     kind: kinds.Part, load: LoadFile, count: Callable[[str], int] | None
 ) -> SyntheticWorkload | ShareGptWorkload | BatchWorkload:
+    taken: Literal["chat", "completions"] = "chat" if load.api == "chat" else "completions"
     match kind:
         case kinds.Synthetic():
             return SyntheticWorkload(kind, load.prompt_tokens, load.output_tokens)
         case kinds.ShareGpt():
-            return ShareGptWorkload(kind, load.api, count or _estimate)
+            return ShareGptWorkload(kind, taken, count or _estimate)
         case _:
-            return BatchWorkload(kind, load.api, one_model=load.model is not None)
+            return BatchWorkload(kind, taken, one_model=load.model is not None)
 
 
 def _estimate(text: str) -> int:
@@ -113,7 +114,7 @@ def _recorded(load: LoadFile, workload: Workload) -> Iterator[float]:
     speed = load.arrivals.speed or 1.0
     if load.arrivals.rate is not None:
         speed = load.arrivals.rate / (mean_rate(rows) or load.arrivals.rate)
-    total = load.warmup + load.duration
+    total = load.total
     # A trace has no end but its last request: one mean gap after it.
     ends = (rows[-1].at + 1 / (mean_rate(rows) or 1.0)) / speed
     if workload.trace.whole and ends < total:

@@ -83,7 +83,7 @@ def test_progress_is_one_json_object_a_second(serve: Callable[..., Any]) -> None
     assert len(lines) >= 2
     assert list(lines[0]) == [
         "phase", "elapsed", "total", "issued", "done", "failed", "in_flight", "output_tokens",
-        "ttft_p50",
+        "ttft_p50", "ttft_p99", "tpot_p50", "tpot_p99", "lag_p99", "errors",
     ]  # fmt: skip
     assert lines[-1]["done"] == lines[-1]["issued"] > 0
 

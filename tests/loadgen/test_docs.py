@@ -6,9 +6,9 @@ import click
 import pytest
 
 from firsttoken.cli import firsttoken
-from firsttoken.loadgen.engine import Snapshot
 from firsttoken.loadgen.records import Record
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.worker import Snapshot
 
 PAGE = (Path(__file__).parents[2] / "docs" / "loadgen.md").read_text()
 

@@ -43,11 +43,7 @@ def tokenize(body: dict[str, Any]) -> dict[str, Any]:
 
 def vocabulary(fake: Any, load: LoadFile) -> Vocabulary:
     async def work() -> Vocabulary:
-        client = Client(fake.url, {})
-        try:
-            return await learn(client, load, "tiny")
-        finally:
-            client.close()
+        return await learn(Client(fake.url, {}), load, "tiny")
 
     return asyncio.run(work())
 

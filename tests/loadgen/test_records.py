@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firsttoken.errors import ConfigError
-from firsttoken.loadgen.records import INTERRUPTED, VERSION, Generator, Record, Run, Writer, read
+from firsttoken.loadgen.record import INTERRUPTED, VERSION, Generator, Record, Run
+from firsttoken.loadgen.records import Writer, read
 
 times = st.one_of(st.none(), st.floats(0, 1e6).map(lambda value: round(value, 6)))
 
@@ -87,6 +88,7 @@ def test_records_are_in_the_file_before_the_run_ends(
     with Writer(file) as writer:
         writer.begin(make_run())
         writer.add(make_record())
+        writer.flush()
         assert len(read(file).records) == 1
 
 

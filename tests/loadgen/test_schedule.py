@@ -40,12 +40,12 @@ def test_poisson_arrivals_are_exponential_at_the_rate() -> None:
 
 def test_constant_arrivals_are_at_equal_distances() -> None:
     load = LoadFile(arrivals=Constant(rate=4), warmup=0.5, duration=0.5)
-    assert arrivals(load) == [0.0, 0.25, 0.5, 0.75]
+    assert list(arrivals(load)) == [0.0, 0.25, 0.5, 0.75]
 
 
 def test_a_closed_loop_has_no_times_but_a_hash() -> None:
     few, many = (LoadFile(arrivals=Closed(concurrency=count)) for count in (2, 3))
-    assert arrivals(few) == []
+    assert not arrivals(few)
     assert schedule_hash(few) != schedule_hash(many)
 
 

@@ -165,7 +165,7 @@ def test_a_mix_has_its_parts_by_weight_each_as_it_is_alone() -> None:
 @pytest.mark.parametrize(
     ("settings", "problem"),
     [
-        ({"arrivals": {"kind": "recorded"}}, "recorded needs a workload of kind trace"),
+        ({"arrivals": {"kind": "recorded"}}, "recorded needs a file, or a workload of kind trace"),
         (
             {"workload": {"kind": "synthetic"}, "shared_prefix_tokens": 5},
             "shared_prefix_tokens goes into the workload",

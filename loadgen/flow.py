@@ -1,0 +1,156 @@
+"""One request on its way: its bytes and their times as they came, and what they were read as."""
+
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from firsttoken.loadgen.answer import Reader
+from firsttoken.loadgen.dialect import Answer, Dialect
+from firsttoken.loadgen.plan import Planned, Session
+from firsttoken.loadgen.record import Phase
+from firsttoken.loadgen.wire import WireError, parse_head
+
+__all__ = ["Clock", "Flow", "Prepared"]
+
+_HEAD_MAX = 65536
+
+
+class Prepared(NamedTuple):
+    """A planned request as it will be sent; ``rest`` are the turns that follow it."""
+
+    planned: Planned
+    trace_id: str
+    request: bytes
+    rest: Session = ()
+    said: tuple[Mapping[str, Any], ...] = ()
+    """What was said in the conversation, this request included."""
+
+
+class Clock:
+    """From the kernel's receive times (seconds and nanoseconds since 1970) to the run's clock."""
+
+    __slots__ = ("offset", "second")
+
+    def __init__(self) -> None:
+        self.second = 0
+        self.offset = 0.0
+
+    def set(self, wall_ns: int, monotonic: float) -> None:
+        """Both clocks at one moment."""
+        self.second = wall_ns // 1_000_000_000
+        self.offset = monotonic - (wall_ns - self.second * 1_000_000_000) * 1e-9
+
+    def times(self, stamps: Sequence[bytes]) -> list[float]:
+        """Stamps as seconds on the monotonic clock."""
+        numbers = array("q")
+        numbers.frombytes(b"".join(stamps))
+        second, offset = self.second, self.offset
+        return [
+            (seconds - second) + nanoseconds * 1e-9 + offset
+            for seconds, nanoseconds in zip(numbers[::2], numbers[1::2], strict=True)
+        ]
+
+
+class Flow:
+    """What ``receive`` gave is kept in ``parts``, with a time (``times``) or stamp for each.
+
+    ``watch`` is whether each part has to be looked at when it comes.  All times are monotonic.
+    """
+
+    __slots__ = (
+        "_answer",
+        "bytes",
+        "dials",
+        "ended",
+        "error",
+        "fd",
+        "first_byte",
+        "intended",
+        "parts",
+        "phase",
+        "prepared",
+        "reader",
+        "receive",
+        "retry",
+        "sent",
+        "stamps",
+        "started",
+        "status",
+        "times",
+        "unsent",
+        "user",
+        "watch",
+    )
+
+    def __init__(
+        self, prepared: Prepared, intended: float, phase: Phase, started: float, user: int
+    ) -> None:
+        self.prepared = prepared
+        self.intended = intended
+        self.phase = phase
+        self.started = started
+        self.user = user
+        self.receive: Callable[[int, int], tuple[bytes, list[tuple[int, int, bytes]], int, object]]
+        self.fd = -1
+        self.retry = False
+        self.dials = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """As before anything was sent."""
+        self.unsent = memoryview(self.prepared.request)
+        self.sent: float | None = None
+        self.first_byte: float | None = None
+        self.ended: float | None = None
+        self.status: int | None = None
+        self.error: str | None = None
+        self.parts: list[bytes] = []
+        self.times = array("d")
+        self.stamps: list[bytes] = []
+        self.reader: Reader | None = None
+        self._answer: Answer | None = None
+        self.bytes = 0
+        self.watch = True
+
+    def digest(self, dialect: Dialect, clock: Clock, *, stream: bool) -> float | None:
+        """Read what has come, and let go of it; returns the time of the last part.
+
+        Raises WireError where it is not HTTP.
+        """
+        parts = self.parts
+        if not parts:
+            return None
+        times: Sequence[float] = clock.times(self.stamps) if self.stamps else self.times
+        last = times[-1]
+        if self.first_byte is None:
+            self.first_byte = times[0]
+        if self.reader is None:
+            rest = self._head(b"".join(parts), dialect, stream)
+            if rest is None:
+                return last
+            parts, times = ([rest], [last]) if rest else ([], [])
+        self.parts, self.times, self.stamps = [], array("d"), []
+        self.bytes += sum(map(len, parts))
+        assert self.reader is not None  # noqa: S101
+        self.reader.feed(times, parts)
+        return last
+
+    def answer(self) -> Answer:
+        """What the response said, once it has ended."""
+        if self._answer is None:
+            self._answer = Answer() if self.reader is None else self.reader.finish()
+        return self._answer
+
+    def _head(self, data: bytes, dialect: Dialect, stream: bool) -> bytes | None:
+        """Take the head; returns what came behind it.  An interim answer (1xx) is skipped."""
+        while (stop := data.find(b"\r\n\r\n")) >= 0:
+            head, data = parse_head(data[:stop]), data[stop + 4 :]
+            if head.status >= 200:
+                self.status = head.status
+                keep = bool(self.prepared.rest)
+                self.reader = Reader(head, dialect, stream=stream, keep_text=keep)
+                self.watch = not self.reader.chunked_events
+                return data
+        if len(data) > _HEAD_MAX:
+            raise WireError("the head of the answer is too long")
+        return None
