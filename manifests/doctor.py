@@ -80,6 +80,15 @@ def _series(
             f" {series.labels.get(source)}",
             "the engine may still load; else look at the collector's /sources",
         )
+    read = f"{catalogue.SOURCE_UP.prometheus}{_braces({**labels, source: 'gpu'})} == 1"
+    gpus = f"{catalogue.GPU_UTILIZATION.prometheus}{own}"
+    if spec.gpu_exporter_address and prometheus.query(read) and not prometheus.query(gpus):
+        yield Symptom(
+            "the GPU exporter is read, and none of its GPUs is the pod's",
+            "its series must have the pod's name and namespace: dcgm-exporter needs"
+            " DCGM_EXPORTER_KUBERNETES=true and the kubelet's pod-resources socket, and the pod"
+            " must ask for its GPU",
+        )
     running = catalogue.REQUESTS_RUNNING.prometheus
     if not prometheus.query(f"{running}{own}"):
         yield Symptom(
@@ -141,6 +150,7 @@ def ask_cluster(
     if monitored:
         yield from _selected(cluster, spec, monitored)
     yield from _pods(cluster, spec)
+    yield from _policies(cluster, spec)
 
 
 def _selected(
@@ -207,3 +217,40 @@ def _pods(cluster: Cluster, spec: DeploymentSpec) -> Iterator[Symptom]:
                 f"pod {title} asks to be scraped by annotation too",
                 "KServe's enable-prometheus-scraping or a webhook set it: it is counted twice",
             )
+
+
+def _policies(cluster: Cluster, spec: DeploymentSpec) -> Iterator[Symptom]:
+    """Policies add up: one that lets Prometheus in is enough, and none at all lets everybody."""
+    probe = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {}}
+    try:
+        policies = cluster.list(probe, spec.namespace, "")
+    except RefusedError:
+        return
+    guards = [
+        policy
+        for policy in policies
+        if matches(policy["spec"].get("podSelector"), selector(spec.name))
+        and "Ingress" in (policy["spec"].get("policyTypes") or ["Ingress"])
+    ]
+    if guards and not any(_lets_in(policy, spec) for policy in guards):
+        named = " and ".join(sorted(policy["metadata"]["name"] for policy in guards))
+        yield Symptom(
+            f"NetworkPolicy {named}: namespace {spec.monitoring.namespace} may not reach port"
+            f" {spec.collector.port}",
+            "let Prometheus in, or set monitoring.namespace to where it runs",
+        )
+
+
+def _lets_in(policy: Mapping[str, Any], spec: DeploymentSpec) -> bool:
+    prometheus = {"kubernetes.io/metadata.name": spec.monitoring.namespace}
+    for rule in policy["spec"].get("ingress") or ():
+        ports = [port.get("port") for port in rule.get("ports") or ()]
+        peers = rule.get("from")
+        chosen = not peers or any(
+            peer.get("namespaceSelector") is not None
+            and matches(peer["namespaceSelector"], prometheus)
+            for peer in peers
+        )
+        if chosen and (not ports or {spec.collector.port, METRICS_PORT} & set(ports)):
+            return True
+    return False

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -87,6 +88,19 @@ def test_a_pod_without_the_named_port_and_with_kserves_annotation(
     assert "asks to be scraped by annotation too" in out
 
 
+def test_a_policy_that_keeps_prometheus_out(file: Path, on_cluster: Run, running: Any) -> None:
+    policy = running.objects[("NetworkPolicy", "ml", "chat")]
+    rule = next(r for r in policy["spec"]["ingress"] if r["ports"][0]["port"] == 9464)
+    labels = rule["from"][0]["namespaceSelector"]["matchLabels"]
+    assert on_cluster("doctor", file)[0] == 0
+    labels["kubernetes.io/metadata.name"] = "elsewhere"
+
+    code, out, _ = on_cluster("doctor", file)
+
+    assert code == 1
+    assert "NetworkPolicy chat: namespace monitoring may not reach port 9464" in out
+
+
 def test_a_cluster_without_the_operator(file: Path, on_cluster: Run, server: Any) -> None:
     del server.kinds["monitoring.coreos.com/v1"]
 
@@ -95,15 +109,15 @@ def test_a_cluster_without_the_operator(file: Path, on_cluster: Run, server: Any
     assert "the Prometheus operator must be installed" in out
 
 
-@pytest.fixture
-def page() -> Iterator[str]:
-    """A collector's page with a source that is down, and a label that discovery sets too."""
+@contextmanager
+def serving(text: str) -> Iterator[str]:
+    """HOST:PORT of a server that answers everything with the text."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the library's name
             self.send_response(200)
             self.end_headers()
-            self.wfile.write(PAGE.encode())
+            self.wfile.write(text.encode())
 
         def log_message(self, format: str, *_args: Any) -> None:  # noqa: A002
             """Say nothing."""
@@ -111,10 +125,19 @@ def page() -> Iterator[str]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
-    yield f"127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    try:
+        yield f"127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def page() -> Iterator[str]:
+    """A collector's page with a source that is down, and a label that discovery sets too."""
+    with serving(PAGE) as address:
+        yield address
 
 
 def job(name: str, *targets: str) -> dict[str, Any]:
@@ -153,6 +176,15 @@ def test_what_is_down_scraped_twice_or_renamed(file: Path, tmp_path: Path, page:
     assert "is reported by the jobs kubernetes-pods and ml/chat" in out
     assert "series carry exported_pod" in out
     assert "exported_instance" not in out
+
+
+def test_an_exporter_that_does_not_say_whose_its_gpus_are(write: Write, tmp_path: Path) -> None:
+    gpu = {"image": "ft:1", "gpu_exporter": "http://gpu.svc:9400/metrics"}
+    file = write(collector=gpu)
+    with serving('firsttoken_collector_source_up{firsttoken_source="gpu"} 1\n') as address:
+        out = symptoms(file, tmp_path, [job("ml/chat", address)], "up == 1")
+
+    assert "none of its GPUs is the pod's" in out
 
 
 def test_nobody_to_ask_is_a_mistake(file: Path, on_cluster: Run) -> None:
