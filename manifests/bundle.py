@@ -8,6 +8,7 @@ from firsttoken.manifests.alerting import alertmanager_config
 from firsttoken.manifests.gpuexporter import gpu_exporter
 from firsttoken.manifests.histograms import custom_buckets, with_bounds
 from firsttoken.manifests.loadtest import load_test
+from firsttoken.manifests.logship import log_shipper
 from firsttoken.manifests.monitoring import FLAVOURS, dashboard_objects
 from firsttoken.manifests.network import network_policy
 from firsttoken.manifests.platforms import PLATFORMS
@@ -39,6 +40,7 @@ class Bundle:
     """Whether the guards are among ``objects``: in the profile ``prod``."""
     gpu_exporter: Objects = ()
     tracing: Objects = ()
+    logs: Objects = ()
     load_test: Objects = ()
     """Starts a load when it is applied, and is therefore no part of ``objects``."""
 
@@ -52,6 +54,7 @@ class Bundle:
             "dashboards": self.dashboards,
             "gpu-exporter": self.gpu_exporter,
             "tracing": self.tracing,
+            "logs": self.logs,
             "load-test": self.load_test,
         }
         return {name: items for name, items in every.items() if items}
@@ -60,7 +63,7 @@ class Bundle:
     def objects(self) -> tuple[dict[str, Any], ...]:
         """All objects in order, the load test left out."""
         guards = self.guards if self.guarded else ()
-        around = (*self.gpu_exporter, *self.tracing, *guards)
+        around = (*self.gpu_exporter, *self.tracing, *self.logs, *guards)
         return (*around, *self.engine, *self.monitoring, *self.dashboards)
 
 
@@ -95,6 +98,7 @@ def bundle(spec: DeploymentSpec, slo: SloFile | None) -> Bundle:
         spec.profile == "prod",
         tuple(gpu_exporter(spec)),
         tuple(trace_store(spec)),
+        tuple(log_shipper(spec)),
         tuple(load_test(spec, slo)),
     )
 

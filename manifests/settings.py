@@ -27,6 +27,7 @@ __all__ = [
     "Engine",
     "GpuExporter",
     "LoadTest",
+    "Logs",
     "ModelName",
     "ModelPlace",
     "Monitoring",
@@ -304,6 +305,14 @@ class LoadTest(Model):
     duration: Duration = 300.0
     prompt_tokens: int = Field(default=512, ge=1)
     output_tokens: int = Field(default=128, ge=1)
+
+
+class Logs(Model):
+    """Grafana Alloy in the deployment's namespace, which sends the engines' logs to Loki."""
+
+    image: Image
+    loki: str = Field(pattern=r"^https?://[^/]+/.*/push$")
+    """Where Loki takes logs: ``http://loki.monitoring:3100/loki/api/v1/push``."""
 
 
 class GpuExporter(Model):

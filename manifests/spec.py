@@ -18,6 +18,7 @@ from firsttoken.manifests.settings import (
     Engine,
     GpuExporter,
     LoadTest,
+    Logs,
     ModelName,
     ModelPlace,
     Monitoring,
@@ -64,6 +65,7 @@ class DeploymentSpec(Model):
     tracing: Tracing | None = None
     autoscaling: Autoscaling | None = None
     alerting: Alerting | None = None
+    logs: Logs | None = None
     load_test: LoadTest | None = None
     gpu_exporter: GpuExporter | None = None
     cache: Quantity | None = None

@@ -56,7 +56,8 @@ MAY_IMPORT = {
     "report": {"loadgen", "errors", "config"},
     # Of the collector its settings; what an autoscaler asks is built from the catalogue too.
     "manifests": {
-        *("catalogue", "promql", "collector.settings", "dashboards", "rules", "traces.otelcol"),
+        *("catalogue", "promql", "collector.settings", "dashboards", "rules"),
+        *("logs.shipping", "traces.otelcol"),
         *GROUND,
     },
     "validate": {

@@ -158,7 +158,7 @@ def collector(endpoint: str, include: str) -> dict[str, Any]:
 _ALLOY = """\
 // vLLM's pods to Loki.  Labels: {labels}; request ids are structured metadata.
 discovery.kubernetes "pods" {{
-  role = "pod"
+  role = "pod"{namespaces}
 }}
 
 discovery.relabel "vllm" {{
@@ -232,9 +232,15 @@ loki.write "default" {{
 """
 
 
-def alloy(url: str, selector: str, value: str) -> str:
-    """A Grafana Alloy configuration that reads pods with a label and pushes to Loki's ``url``."""
+def alloy(url: str, selector: str, value: str, namespace: str | None = None) -> str:
+    """A Grafana Alloy configuration that reads pods with a label and pushes to Loki's ``url``.
+
+    ``value`` is a regular expression for the label's whole value; with a ``namespace`` a Role of
+    that namespace is rights enough.
+    """
+    within = f'\n  namespaces {{\n    names = ["{namespace}"]\n  }}' if namespace else ""
     return _ALLOY.format(
+        namespaces=within,
         labels=", ".join(LABELS),
         selector="".join(c if c.isalnum() else "_" for c in selector),
         value=value,
