@@ -1,11 +1,15 @@
 """``firsttoken manifests``: a deployment file to Kubernetes objects."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from firsttoken.errors import CheckFailedError, UsageError
 from firsttoken.manifests.cluster_commands import apply, delete, diff, doctor, wait
+
+if TYPE_CHECKING:
+    from firsttoken.manifests.schemas import Schemas
 
 __all__ = ["manifests"]
 
@@ -77,6 +81,7 @@ def generate(file: Path, out: Path | None, form: str, load_test: bool) -> None:
 Examples:
   firsttoken manifests check out --crds crds
   firsttoken manifests generate deployment.yaml | firsttoken manifests check - --crds crds
+  firsttoken manifests check out --cluster --context staging
   firsttoken manifests check chart.yaml --skip labels --format junit > junit.xml
 """
 )
@@ -86,6 +91,11 @@ Examples:
     "--crds", type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder with the definitions of custom resources.",
 )  # fmt: skip
+@click.option("--cluster", is_flag=True,
+              help="Take the definitions of custom resources from the cluster.")  # fmt: skip
+@click.option("--context", help="Context of the kubeconfig, for --cluster.")
+@click.option("--kubeconfig", type=click.Path(dir_okay=False, path_type=Path),
+              help="Default: $KUBECONFIG or ~/.kube/config.")  # fmt: skip
 @click.option("--kubernetes", "releases", multiple=True, metavar="VERSION",
               help="Hold objects against this release; can be given several times.")  # fmt: skip
 @click.option("--skip", multiple=True, metavar="CHECK", help="Leave a check out.")
@@ -94,8 +104,8 @@ Examples:
               callback=lambda ctx, _param, value: _list_checks(ctx) if value else None,
               help="Say what each check looks for, and end.")  # fmt: skip
 def check(
-    files: tuple[Path, ...], crds: Path | None, releases: tuple[str, ...], skip: tuple[str, ...],
-    form: str,
+    files: tuple[Path, ...], crds: Path | None, cluster: bool, context: str | None,
+    kubeconfig: Path | None, releases: tuple[str, ...], skip: tuple[str, ...], form: str,
 ) -> None:  # fmt: skip
     """Hold manifests, of any origin, against what a careful operator asks for."""
     from firsttoken.manifests import checks, findings
@@ -109,9 +119,10 @@ def check(
     items = read_items(files)
     if not items:
         raise UsageError("no objects to check")
-    found = checks.run(
-        items, Schemas.read(crds), releases=releases or checks.RELEASES, skip=frozenset(skip)
-    )
+    if cluster and crds:
+        raise UsageError("--crds and --cluster: give one of them")
+    schemas = _of_cluster(kubeconfig, context) if cluster else Schemas.read(crds)
+    found = checks.run(items, schemas, releases=releases or checks.RELEASES, skip=frozenset(skip))
     if form == "json":
         click.echo(findings.to_json(found, len(items)), nl=False)
     elif form == "junit":
@@ -120,6 +131,19 @@ def check(
         click.echo(findings.to_text(found, len(items)), nl=False)
     if found:
         raise CheckFailedError(f"{len(found)} finding{'s' * (len(found) != 1)}")
+
+
+def _of_cluster(kubeconfig: Path | None, context: str | None) -> "Schemas":
+    from firsttoken.manifests.cluster import Cluster, RefusedError
+    from firsttoken.manifests.schemas import Schemas
+
+    kind = {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition"}
+    try:
+        return Schemas.of(
+            Cluster.connect(kubeconfig, context).list(kind | {"metadata": {}}, "", "")
+        )
+    except RefusedError as exc:
+        raise UsageError(f"--cluster: {exc}") from None
 
 
 def _list_checks(ctx: click.Context) -> None:

@@ -44,6 +44,11 @@ class Schemas:
             raise ConfigError(folder, ["holds no definition of a custom resource"])
         return cls(found)
 
+    @classmethod
+    def of(cls, definitions: Iterable[Mapping[str, Any]]) -> "Schemas":
+        """Those of CustomResourceDefinitions as a cluster has them."""
+        return cls({key: made for each in definitions for key, made in _versions(each)})
+
     def problems(self, item: Item) -> list[str] | None:
         """What is wrong with a custom resource; None when there is no schema for it."""
         schema = self._schemas.get((item.api_version, item.kind))
@@ -69,13 +74,17 @@ def _definitions(file: Path) -> Iterator[tuple[tuple[str, str], Schema]]:
         if not isinstance(document, dict):
             continue
         if document.get("kind") == "CustomResourceDefinition":
-            spec = document["spec"]
-            for version in spec["versions"]:
-                key = f"{spec['group']}/{version['name']}", str(spec["names"]["kind"])
-                yield key, _strict(version["schema"]["openAPIV3Schema"], root=True)
+            yield from _versions(document)
         elif "properties" in document and file.name.count("_") >= 2:
             kind, group, version = file.name.partition(".json")[0].split("_", 2)
             yield (f"{group}/{version}", kind), _strict(document, root=True)
+
+
+def _versions(definition: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str], Schema]]:
+    spec = definition["spec"]
+    for version in spec["versions"]:
+        key = f"{spec['group']}/{version['name']}", str(spec["names"]["kind"])
+        yield key, _strict(version["schema"]["openAPIV3Schema"], root=True)
 
 
 _EVERYWHERE: Schema = {

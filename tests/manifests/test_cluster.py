@@ -231,3 +231,34 @@ def test_no_cluster_is_one_line(
         assert err.startswith("firsttoken: ")
         assert err.count("\n") == 1
         assert "t0ken" not in err
+
+
+def test_check_takes_the_definitions_of_custom_resources_from_the_cluster(
+    tmp_path: Path, on_cluster: Run, server: Any
+) -> None:
+    schema = {"type": "object", "properties": {"spec": {
+        "type": "object", "properties": {"size": {"type": "integer"}}}}}  # fmt: skip
+    group = "apiextensions.k8s.io/v1"
+    server.kinds[group] = {"CustomResourceDefinition": "customresourcedefinitions"}
+    definition = {
+        "apiVersion": group,
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"},
+        "spec": {
+            "group": "example.com",
+            "names": {"kind": "Widget"},
+            "versions": [{"name": "v1", "schema": {"openAPIV3Schema": schema}}],
+        },
+    }
+    server.apply(("CustomResourceDefinition", "", "widgets.example.com"), definition, "x",
+                 force=False, dry_run=False)  # fmt: skip
+    file = tmp_path / "widget.yaml"
+    file.write_text(
+        "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a, namespace: ml}\n"
+        "spec: {sise: 1}\n"
+    )
+
+    code, out, _ = on_cluster("check", file, "--cluster", "--skip", "labels")
+
+    assert code == 1
+    assert "'sise' was unexpected" in out
