@@ -2,8 +2,11 @@
 
 import asyncio
 import json
+import os
+import secrets
 import signal
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from firsttoken.config import load_yaml, validate_model
 from firsttoken.errors import CheckFailedError, UsageError
+from firsttoken.loadgen import presets
 from firsttoken.loadgen.judge import Objective, goodput, judge, parse_objective
+from firsttoken.loadgen.presets import PRESETS
 from firsttoken.loadgen.record import Run
-from firsttoken.loadgen.run import Stop, Watch, run_load, with_fast_loop
+from firsttoken.loadgen.run import Part, Stop, Watch, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.shards import Shard, parse_shard, parse_start
 from firsttoken.loadgen.show import as_json, as_markdown, print_run
 from firsttoken.loadgen.summary import summarise
 from firsttoken.loadgen.worker import Snapshot
@@ -43,6 +49,7 @@ def load() -> None:
 Examples:
   firsttoken load run --target http://127.0.0.1:8000 --concurrency 16 --duration 30s
   firsttoken load run --target http://127.0.0.1:8000 --load load.yaml --out records.jsonl
+  firsttoken load run --target http://127.0.0.1:8000 --preset rag --rate 5
   firsttoken load run --target http://127.0.0.1:8000 --rate 5 --objective 'ttft<500ms@95'
 
 \b
@@ -53,11 +60,14 @@ reached, 130 interrupted (what was recorded until then is kept).
 )
 @click.option("--target", required=True, help="The server, such as http://127.0.0.1:8000.")
 @click.option("--load", "file", type=click.Path(path_type=Path), help="Load file (YAML).")
+@click.option(
+    "--preset", type=click.Choice(tuple(PRESETS)), help="A common kind of load in place of a file."
+)
 @click.option("--model", help="Model to ask for; default: the one that is served.")
 @click.option(
     "--rate",
     type=float,
-    help="Open loop: requests per second (Poisson, unless the file says constant).",
+    help="Open loop: requests per second (Poisson, unless the file says constant or recorded).",
 )
 @click.option("--concurrency", type=int, help="Closed loop: so many requests at all times.")
 @click.option("--duration", help="Measured time, such as 30s or 5m.")
@@ -79,6 +89,13 @@ reached, 130 interrupted (what was recorded until then is kept).
     help="live on stderr (default on a terminal), json lines on stdout, or none.",
 )
 @click.option("--json", "as_data", is_flag=True, help="Print the report as JSON.")
+@click.option("--shard", metavar="K/N", help="Only the K-th of N shares (job/N in an indexed Job).")
+@click.option("--run-id", help="What all shards of a run have in common, and no other run has.")
+@click.option(
+    "--start-at",
+    metavar="TIME",
+    help="Begin then: RFC 3339, Unix seconds, or every:1m for the next full minute.",
+)
 def run(
     target: str,
     file: Path | None,
@@ -86,13 +103,17 @@ def run(
     objectives: tuple[str, ...],
     progress: str | None,
     as_data: bool,
+    shard: str | None,
+    run_id: str | None,
+    start_at: str | None,
     **flags: Any,
 ) -> int:
     """Run a load against a server and print how it fared."""
     promises = [parse_objective(text) for text in objectives]
     settings = _settings(file, flags)
+    part = _part(shard, run_id, start_at)
     how = progress or ("live" if sys.stderr.isatty() else "none")
-    done = with_fast_loop(_run(settings, target, out, how))
+    done = with_fast_loop(_run(settings, target, out, how, part))
     if how != "json" or as_data:
         print_report(done, promises, "json" if as_data else "text")
     if done.interrupted:
@@ -102,32 +123,52 @@ def run(
     return 0
 
 
+def _part(shard: str | None, run_id: str | None, start_at: str | None) -> Part | None:
+    """This process' part in a run, None where it is alone.  Raises UsageError."""
+    if shard is None and run_id is None and start_at is None:
+        return None
+    if (shard is None) != (run_id is None):
+        raise UsageError("--shard and --run-id go together: all shards of a run have its id")
+    return Part(
+        parse_shard(shard, os.environ) if shard else Shard(),
+        run_id or secrets.token_hex(8),
+        parse_start(start_at, time.time()) if start_at else None,
+    )
+
+
 def _settings(file: Path | None, flags: dict[str, Any]) -> LoadFile:
     """The load file with what the flags change.  Raises ConfigError and UsageError."""
-    rate, concurrency = flags.pop("rate"), flags.pop("concurrency")
+    rate, concurrency, preset = flags.pop("rate"), flags.pop("concurrency"), flags.pop("preset")
+    if file is not None and preset is not None:
+        raise UsageError("--load and --preset exclude each other")
     if rate is not None and concurrency is not None:
         raise UsageError("--rate (open loop) and --concurrency (closed loop) exclude each other")
     changes = {name: value for name, value in flags.items() if value is not None}
     if rate is not None:
-        constant = file is not None and LoadFile.load(file).arrivals.kind == "constant"
-        changes["arrivals"] = {"kind": "constant" if constant else "poisson", "rate": rate}
+        kind = LoadFile.load(file).arrivals.kind if file else "poisson"
+        kept = kind if kind in {"constant", "recorded"} else "poisson"
+        changes["arrivals"] = {"kind": kept, "rate": rate}
     if concurrency is not None:
         changes["arrivals"] = {"kind": "closed", "concurrency": concurrency}
-    base = load_yaml(file, LoadFile).model_dump() if file else {}
+    base = presets.settings(preset) if preset else {}
+    if file:
+        base = load_yaml(file, LoadFile).model_dump()
     return validate_model({**base, **changes}, LoadFile, "load settings")
 
 
-async def _run(settings: LoadFile, target: str, out: Path | None, how: str) -> Run:
+async def _run(
+    settings: LoadFile, target: str, out: Path | None, how: str, part: Part | None
+) -> Run:
     stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set, signal.Signals(number).name)
     if how == "json":
-        return await run_load(settings, target, out, stop, _print_snapshot)
+        return await run_load(settings, target, out, stop, _print_snapshot, part)
     if how == "none":
-        return await run_load(settings, target, out, stop)
+        return await run_load(settings, target, out, stop, None, part)
     with _live() as bar:
-        return await run_load(settings, target, out, stop, _shown(bar))
+        return await run_load(settings, target, out, stop, _shown(bar), part)
 
 
 def _print_snapshot(snapshot: Snapshot) -> None:

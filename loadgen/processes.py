@@ -18,10 +18,11 @@ from typing import Any, BinaryIO, NamedTuple
 from firsttoken.errors import FirstTokenError, NotJudgedError
 from firsttoken.loadgen.arrivals import Closed
 from firsttoken.loadgen.gauges import Gauges
-from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.record import ShardResult
+from firsttoken.loadgen.shards import Shard
 from firsttoken.loadgen.worker import Ended, Share, Snapshot, Worker, added
 
-__all__ = ["Shards", "main", "portion"]
+__all__ = ["Shards", "main"]
 
 SNAPSHOT_S = 0.9
 _SIZE = struct.Struct("I")
@@ -31,28 +32,19 @@ class _Failed(NamedTuple):
     error: str
 
 
-def portion(load: LoadFile, number: int, shares: int) -> LoadFile:
-    """A load whose limits of what is in flight are those of one of several processes."""
-
-    def part(whole: int) -> int:
-        return whole // shares + (number < whole % shares)
-
-    changes: dict[str, Any] = {"max_in_flight": max(1, part(load.max_in_flight))}
-    if isinstance(load.arrivals, Closed):
-        users = {"concurrency": part(load.arrivals.concurrency)}
-        changes["arrivals"] = load.arrivals.model_copy(update=users)
-    return load.model_copy(update=changes)
-
-
 class Shards:
     """The processes of a run, from this side."""
+
+    lead = 0.02
 
     def __init__(self, share: Share) -> None:
         arrivals, count = share.load.arrivals, share.load.processes
         if isinstance(arrivals, Closed):
             count = min(count, arrivals.concurrency)
         self._shares = [
-            share._replace(load=portion(share.load, number, count), number=number, shares=count)
+            share._replace(
+                load=Shard(number, count).load(share.load), shard=share.shard.within(number, count)
+            )
             for number in range(count)
         ]
         self._processes: list[asyncio.subprocess.Process] = []
@@ -118,6 +110,10 @@ class Shards:
             sum(end.held_back for end in ends),
             sum(end.turns_dropped for end in ends),
         )
+
+    def shards(self) -> tuple[ShardResult, ...]:
+        """None: the processes of one machine are one generator."""
+        return ()
 
     async def _follow(self, number: int) -> None:
         process = self._processes[number]

@@ -17,6 +17,7 @@ __all__ = [
     "Phase",
     "Record",
     "Run",
+    "ShardResult",
     "Streamed",
 ]
 
@@ -146,8 +147,34 @@ class Generator:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class ShardResult:
+    """How one of several processes that shared a run's plan fared; times in seconds.
+
+    It ``started`` so long after the first of them.  ``planned`` sessions were its share, None in a
+    closed loop; ``missing`` of them were never asked.  ``lost`` says what became of a process that
+    did not reach its end.  Its clock was ``clock_offset`` ahead, give or take ``clock_error``, and
+    ``clock_drift`` more at the end.
+    """
+
+    index: int
+    host: str
+    asked: int
+    started: float | None = None
+    planned: int | None = None
+    missing: int | None = None
+    lost: str | None = None
+    clock_offset: float | None = None
+    clock_error: float | None = None
+    clock_drift: float | None = None
+    generator: Generator = Generator()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Run:
-    """One run: what was asked of which server, how it ended, and all records."""
+    """One run: what was asked of which server, how it ended, and all records.
+
+    ``shards`` has a line for each process, where several on a cluster shared the plan.
+    """
 
     version: str
     target: str
@@ -161,6 +188,7 @@ class Run:
     stopped: str | None
     generator: Generator
     records: Sequence[Record]
+    shards: tuple[ShardResult, ...] = ()
 
     @property
     def measured(self) -> Sequence[Record]:

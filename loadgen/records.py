@@ -26,6 +26,7 @@ from firsttoken.loadgen.record import (
     Phase,
     Record,
     Run,
+    ShardResult,
     Streamed,
 )
 
@@ -91,13 +92,15 @@ class Writer:
 
     def end(self, run: Run) -> None:
         """Write how the run ended."""
-        tail = {
+        tail: dict[str, Any] = {
             "kind": "end",
             "measure": run.measure,
             "interrupted": run.interrupted,
             "stopped": run.stopped,
             "generator": dataclasses.asdict(run.generator),
         }
+        if run.shards:
+            tail["shards"] = [dataclasses.asdict(shard) for shard in run.shards]
         self._line(json.dumps(tail, separators=(",", ":")))
         self.flush()
 
@@ -223,7 +226,12 @@ def _run(path: Path, head: dict[str, Any], rows: Iterator[dict[str, Any]]) -> Ru
         stopped=tail.get("stopped") if tail else "the records file was cut off",
         generator=Generator(**tail.get("generator", {})),
         records=tuple(held) if count <= IN_MEMORY else Streamed(again, count),
+        shards=tuple(map(_shard, tail.get("shards", ()))),
     )
+
+
+def _shard(row: dict[str, Any]) -> ShardResult:
+    return ShardResult(**{**row, "generator": Generator(**row["generator"])})
 
 
 def _record(row: dict[str, Any], version: str) -> Record:

@@ -5,28 +5,45 @@ import contextlib
 import dataclasses
 import secrets
 import shutil
+import socket
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
+from firsttoken.errors import NotJudgedError
+from firsttoken.loadgen.merge import SHARD
+from firsttoken.loadgen.plan import Session, Workload
 from firsttoken.loadgen.processes import Shards
 from firsttoken.loadgen.prompts import counter, learn
-from firsttoken.loadgen.record import VERSION, Generator, Run
+from firsttoken.loadgen.record import VERSION, Generator, Run, ShardResult
 from firsttoken.loadgen.records import Writer, read
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.shards import Shard
 from firsttoken.loadgen.target import client_for, reach
 from firsttoken.loadgen.worker import Ended, Share, Snapshot, Worker
-from firsttoken.loadgen.workload import schedule_hash, workload_of
+from firsttoken.loadgen.workload import plan, schedule_hash, workload_of
 
-__all__ = ["Stop", "Watch", "run_load", "with_fast_loop"]
+__all__ = ["Crew", "Part", "Stop", "Team", "Watch", "run_load", "with_fast_loop"]
 
 T = TypeVar("T")
 Watch = Callable[[Snapshot], None]
-START_S = 0.02
+LATE_S = 1.0
+"""By so much a process may come too late for an agreed start."""
+
+
+class Part(NamedTuple):
+    """This process' part in a run that others have parts in.
+
+    ``run_id`` is what all have in common; ``start_at`` when all begin, in Unix time.
+    """
+
+    shard: Shard
+    run_id: str
+    start_at: float | None = None
 
 
 class Stop:
@@ -55,7 +72,12 @@ def with_fast_loop(work: Coroutine[Any, Any, T]) -> T:
 
 
 class Crew(Protocol):
-    """What carries a run out: a thread, or several processes."""
+    """What carries a run out: a thread, several processes, or a cluster of them.
+
+    ``lead`` is how long before the start it must be told of it, in seconds.
+    """
+
+    lead: float
 
     async def prepare(self) -> None: ...
     async def run(self, zero: float) -> None: ...
@@ -63,13 +85,20 @@ class Crew(Protocol):
     async def close(self) -> None: ...
     def snapshot(self) -> Snapshot | None: ...
     def ended(self) -> Ended: ...
+    def shards(self) -> tuple[ShardResult, ...]: ...
+
+
+Team = Callable[[Share, Workload], Crew]
+"""Puts a crew together for a share of a load, the sessions of which the workload gives."""
 
 
 class Alone:
     """A run in a thread of this process, beside which nothing else happens here."""
 
-    def __init__(self, share: Share) -> None:
-        self._worker = Worker(share)
+    lead = 0.02
+
+    def __init__(self, share: Share, sessions: Iterator[Session]) -> None:
+        self._worker = Worker(share, sessions)
         self._thread: asyncio.Future[None] | None = None
 
     async def prepare(self) -> None:
@@ -99,6 +128,10 @@ class Alone:
         """How it ended."""
         return self._worker.ended()
 
+    def shards(self) -> tuple[ShardResult, ...]:
+        """None but itself."""
+        return ()
+
 
 async def run_load(
     load: LoadFile,
@@ -106,11 +139,13 @@ async def run_load(
     out: Path | None,
     stop: Stop,
     watch: Watch | None = None,
+    part: Part | None = None,
+    team: Team | None = None,
 ) -> Run:
     """Run a load against a server; ``watch`` is called once a second, and at the end.
 
-    Raises NotJudgedError when the server cannot be reached, UsageError and ConfigError for what
-    does not fit.
+    ``part``: only this part of it is asked; ``team``: by whom.  Raises NotJudgedError when the
+    server cannot be reached, UsageError and ConfigError for what does not fit.
     """
     client = client_for(target, load)
     workload = workload_of(load, counter(load))
@@ -118,16 +153,25 @@ async def run_load(
     vocabulary = await learn(client, load, served.model)
     file = out or Path(tempfile.mkdtemp(prefix="firsttoken-")) / "records.jsonl"
     try:
+        part = part or Part(Shard(), secrets.token_hex(8))
         share = Share(
-            load,
+            part.shard.load(load),
             client.target,
             client.headers,
             served.model,
             vocabulary,
-            secrets.token_hex(8),
+            part.run_id,
             file,
+            part.shard,
         )
         settings = {**load.public(), "prompt_source": vocabulary.source}
+        if part.shard.of > 1:
+            settings[SHARD] = {
+                "index": part.shard.index,
+                "of": part.shard.of,
+                "run": part.run_id,
+                "host": socket.gethostname(),
+            }
         if workload.skipped:
             settings["left_out"] = dict(workload.skipped)
         run = Run(
@@ -145,15 +189,16 @@ async def run_load(
             records=(),
         )
         with Writer(file) as writer:
-            crew = Shards(share) if load.processes > 1 else Alone(share)
+            crew = (team or _crew)(share, workload)
             try:
                 await crew.prepare()
-                run = dataclasses.replace(run, started=time.time() + START_S)
+                started = _start(part.start_at, crew.lead)
+                run = dataclasses.replace(run, started=started)
                 writer.begin(run)
-                await _watched(crew, perf_counter() + START_S, stop, watch)
+                await _watched(crew, perf_counter() + started - time.time(), stop, watch)
             finally:
                 await crew.close()
-            writer.end(_ended(run, crew.ended(), stop))
+            writer.end(_ended(run, crew, stop))
         done = read(file)
     except BaseException:
         if out is None:
@@ -164,6 +209,24 @@ async def run_load(
     elif out is None:  # so many that they stay in the file, for as long as anyone asks
         weakref.finalize(done.records, shutil.rmtree, file.parent, ignore_errors=True)
     return done
+
+
+def _crew(share: Share, workload: Workload) -> Crew:
+    if share.load.processes > 1:
+        return Shards(share)
+    return Alone(share, share.shard.deal(plan(share.load, workload)))
+
+
+def _start(agreed: float | None, lead: float) -> float:
+    """When to begin, in Unix time.  Raises NotJudgedError where it is too late for it."""
+    soonest = time.time() + lead
+    if agreed is None:
+        return soonest
+    if soonest - agreed > LATE_S:
+        raise NotJudgedError(
+            f"the agreed start has passed {soonest - agreed:.1f} s ago: agree on a later one"
+        )
+    return agreed
 
 
 async def _watched(crew: Crew, zero: float, stop: Stop, watch: Watch | None) -> None:
@@ -185,7 +248,8 @@ async def _watched(crew: Crew, zero: float, stop: Stop, watch: Watch | None) -> 
         watch(state)
 
 
-def _ended(run: Run, end: Ended, stop: Stop) -> Run:
+def _ended(run: Run, crew: Crew, stop: Stop) -> Run:
+    end = crew.ended()
     start, until = run.measure
     if end.stopped_at is not None:
         until = min(until, max(start, end.stopped_at))
@@ -195,4 +259,5 @@ def _ended(run: Run, end: Ended, stop: Stop) -> Run:
         interrupted=end.stopped_at is not None,
         stopped=(stop.reason or end.reason) if end.stopped_at is not None else None,
         generator=end.generator,
+        shards=crew.shards(),
     )

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from firsttoken.loadgen.judge import Attainment
-from firsttoken.loadgen.record import Run
+from firsttoken.loadgen.record import Run, ShardResult
 from firsttoken.loadgen.summary import Distribution, Summary, bottleneck
 
 __all__ = ["as_json", "as_markdown", "print_run"]
@@ -44,6 +44,7 @@ def as_json(
         "load": run.load,
         "summary": dataclasses.asdict(summary),
         "generator": dataclasses.asdict(run.generator),
+        "shards": [dataclasses.asdict(shard) for shard in run.shards],
         "bottleneck": bottleneck(run),
         "objectives": [_objective_json(one) for one in attained],
         "goodput": good,
@@ -126,11 +127,26 @@ def _lines(run: Run, summary: Summary) -> list[str]:
     lines.append(
         f"load generator: {own.cpu_share:.0%} of a core, lag p99 {own.lag_p99 * 1000:.1f} ms"
     )
+    if run.shards:
+        lines.append(_shards(run.shards))
     if why := bottleneck(run):
         lines.append(f"not to be trusted: the load generator was the bottleneck: {why}")
     if run.interrupted:
         lines.append(f"interrupted: {run.stopped or 'before its end'}")
     return lines
+
+
+def _shards(shards: Sequence[ShardResult]) -> str:
+    """One line on the processes that shared a run."""
+    hosts = {shard.host for shard in shards if shard.host}
+    text = f"{len(shards)} processes on {len(hosts)} machine{'s' if len(hosts) != 1 else ''}"
+    begun = [shard.started for shard in shards if shard.started is not None]
+    text += f", started within {(max(begun) - min(begun)) * 1000:.1f} ms"
+    clocks = [abs(shard.clock_offset) for shard in shards if shard.clock_offset is not None]
+    if clocks:
+        error = max(shard.clock_error or 0.0 for shard in shards)
+        text += f"; clocks up to {max(clocks) * 1000:.2f} ms apart (± {error * 1000:.2f} ms)"
+    return text
 
 
 def _rows(summary: Summary) -> list[tuple[str, list[str]]]:

@@ -18,6 +18,7 @@ from firsttoken.loadgen.record import Generator
 from firsttoken.loadgen.recorder import Recorder
 from firsttoken.loadgen.records import Writer
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.shards import Shard
 from firsttoken.loadgen.summary import percentile
 from firsttoken.loadgen.workload import plan, workload_of
 
@@ -25,7 +26,7 @@ __all__ = ["Ended", "Share", "Snapshot", "Worker", "added"]
 
 
 class Share(NamedTuple):
-    """What one of ``shares`` processes needs to know to do its part."""
+    """What a process needs to know to do its part; ``load`` has that part's limits."""
 
     load: LoadFile
     target: str
@@ -34,8 +35,7 @@ class Share(NamedTuple):
     vocabulary: Vocabulary
     nonce: str
     out: Path
-    number: int = 0
-    shares: int = 1
+    shard: Shard = Shard()
 
 
 class Snapshot(NamedTuple):
@@ -170,8 +170,6 @@ class Worker:
             self._reason = f"{failed} of {done} requests had failed"
             self.engine.stop()
 
-    too_many_errors: str | None = None
-
     def _write(self, planned: Planned, rest: Session, said: tuple[Message, ...]) -> Prepared:
         who = identify(self._share.nonce, planned.index, tracing=self._share.load.tracing)
         body = self._prompts.body(planned, said)
@@ -186,9 +184,7 @@ _ENOUGH = 20  # requests, before their errors may end a run
 def _dealt(share: Share) -> Iterator[Session]:
     """This share's sessions: the plan is one, and dealt out in turn."""
     load = share.load
-    for number, session in enumerate(plan(load, workload_of(load, counter(load)))):
-        if number % share.shares == share.number:
-            yield session
+    return share.shard.deal(plan(load, workload_of(load, counter(load))))
 
 
 def _at(ordered: list[float], share: float) -> float | None:

@@ -27,9 +27,13 @@ COMMANDS = {
     "trace": "firsttoken.traces.commands:trace",
     "validate": "firsttoken.validate.commands:validate",
 }
-# Group -> its sub-commands from another part, because its own may not import what they need.
+# Group -> its sub-commands from elsewhere: another part, or one that needs the group's own module.
 MEMBERS = {
-    "load": {"report": "firsttoken.report.commands:report"},
+    "load": {
+        "init": "firsttoken.loadgen.workload_commands:init",
+        "merge": "firsttoken.loadgen.workload_commands:merge_shards",
+        "report": "firsttoken.report.commands:report",
+    },
 }
 
 

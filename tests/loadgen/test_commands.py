@@ -13,6 +13,8 @@ import pytest
 
 from firsttoken.cli import main
 from firsttoken.loadgen.records import read
+from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.workload_commands import write
 
 BASE = ["--warmup", "0s", "--prompt-tokens", "8", "--output-tokens", "3", "--concurrency", "2"]
 
@@ -195,3 +197,47 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture[str], name: str) -> N
         main(["load", name, "--help"])
     assert ended.value.code == 0
     assert f"  firsttoken load {name} " in capsys.readouterr().out
+
+
+def test_shards_are_merged_and_a_missing_one_is_said(
+    make_run: Callable[..., Any], make_record: Callable[..., Any], tmp_path: Path
+) -> None:
+    load = LoadFile.model_validate(
+        {"arrivals": {"kind": "constant", "rate": 2}, "duration": 10, "warmup": 0}
+    )
+    files = []
+    for index in (0, 1):
+        shard = {"index": index, "of": 2, "run": "r", "host": f"pod-{index}"}
+        records = [
+            make_record(number / 2, index=number, ended=number / 2 + 0.5)
+            for number in range(index, 20, 2)
+        ]
+        run = make_run(*records, load={**load.public(), "shard": shard})
+        files.append(tmp_path / f"shard-{index}.jsonl")
+        write(run, files[-1])
+    out = tmp_path / "all.jsonl"
+    both = call("merge", *map(str, files), "--out", str(out), "--objective", "ttft<1s@95")
+    assert (both.returncode, both.stderr) == (0, "")
+    assert "2 processes on 2 machines, started within 0.0 ms" in both.stdout
+    assert len(read(out).records) == 20
+    half = call("merge", str(files[1]), "--out", str(out))
+    assert half.returncode == 3
+    assert "shard 0 of 2 has no records: 10 of its 10 sessions are missing" in half.stderr
+    same = call("merge", str(files[1]), "--out", str(files[1]))
+    assert same.returncode == 2
+    assert "is one of the files to merge" in same.stderr
+
+
+def test_a_preset_is_run_at_the_rate_that_is_asked(serve: Callable[..., Any]) -> None:
+    fake = serve(three)
+    done = call(
+        "run", "--target", fake.url, "--preset", "summarisation", "--rate", "30",
+        "--duration", "1s", "--warmup", "0s", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0
+    said = json.loads(done.stdout)
+    assert said["load"]["arrivals"] == {"kind": "poisson", "rate": 30.0}
+    assert said["load"]["prompt_tokens"]["median"] == 900
+    both = call("run", "--target", fake.url, "--preset", "chat", "--load", "x.yaml")
+    assert both.returncode == 2
+    assert "--load and --preset exclude each other" in both.stderr
