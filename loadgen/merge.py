@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from firsttoken.errors import UsageError
 from firsttoken.loadgen.plan import Session
@@ -13,7 +12,6 @@ __all__ = ["SHARD", "Lost", "merge", "worst"]
 
 SHARD = "shard"
 """The key of a run's settings under which a process says which share of the plan was its own."""
-_TIMES = ("intended", "sent", "first", "last", "ended", "first_byte")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -158,11 +156,17 @@ def _window(runs: Sequence[Run], base: float, gone: Mapping[int, Lost]) -> tuple
 
 
 def _shifted(record: Record, by: float) -> Record:
-    if not by:
-        return record
-    values: dict[str, Any] = {name: getattr(record, name) for name in _TIMES}
+    def at(time: float | None) -> float | None:
+        return None if time is None else time + by
+
     return dataclasses.replace(
-        record, **{name: None if at is None else at + by for name, at in values.items()}
+        record,
+        intended=record.intended + by,
+        sent=at(record.sent),
+        first=at(record.first),
+        last=at(record.last),
+        ended=at(record.ended),
+        first_byte=at(record.first_byte),
     )
 
 

@@ -3,6 +3,7 @@
 The plan is one, the same for every process; its sessions are dealt out in turn, as cards are.
 """
 
+import dataclasses
 import itertools
 import math
 import re
@@ -26,7 +27,8 @@ _INDEX = "JOB_COMPLETION_INDEX"
 """What Kubernetes tells each pod of an indexed Job."""
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shard:
     """One share of a plan, counted from 0."""
 
     index: int = 0

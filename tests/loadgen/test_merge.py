@@ -23,7 +23,8 @@ def shard(make_run: Make, make_record: Make) -> Callable[..., Run]:
         mine = {"index": index, "of": of, "run": "r1", "host": f"node-{index}"}
         records = [make_record(at, index=index + of * number) for number, at in enumerate(times)]
         load = {"arrivals": {"kind": "poisson", "rate": 1.0}, "shard": mine}
-        return make_run(*records, **{"load": load, **changes})
+        run: Run = make_run(*records, **{"load": load, **changes})
+        return run
 
     return make
 
