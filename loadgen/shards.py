@@ -99,7 +99,8 @@ def parse_start(text: str, now: float) -> float:
         when = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(
-            f"start {text!r}: expected such as 2026-11-26T12:00:00Z, seconds since 1970, or every:1m"
+            f"start {text!r}: expected a time such as 2026-11-26T12:00:00Z, seconds since 1970, or"
+            " every:1m"
         ) from None
     if when.tzinfo is None:
         raise UsageError(f"start {text!r}: say which zone, such as {text}Z")

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -241,3 +242,41 @@ def test_a_preset_is_run_at_the_rate_that_is_asked(serve: Callable[..., Any]) ->
     both = call("run", "--target", fake.url, "--preset", "chat", "--load", "x.yaml")
     assert both.returncode == 2
     assert "--load and --preset exclude each other" in both.stderr
+
+
+def test_shards_of_a_job_ask_the_one_plan_from_one_moment_on(
+    serve: Callable[..., Any], tmp_path: Path
+) -> None:
+    fake = serve(three)
+    file = tmp_path / "load.yaml"
+    file.write_text(
+        "arrivals: {kind: constant, rate: 40}\nduration: 1s\nwarmup: 0s\nprompt_tokens: 8\n"
+        "output_tokens: 3\n"
+    )
+    start = time.time() + 5
+    running = [
+        subprocess.Popen(
+            command(
+                *("run", "--target", fake.url, "--load", str(file), "--shard", "job/2"),
+                *("--run-id", "r1", "--start-at", f"{start:.3f}"),
+                *("--out", str(tmp_path / f"shard-{index}.jsonl")),
+            ),
+            env={**os.environ, "JOB_COMPLETION_INDEX": str(index)},
+            stdout=subprocess.DEVNULL,
+        )
+        for index in range(2)
+    ]
+    assert [process.wait(60) for process in running] == [0, 0]
+    out = tmp_path / "all.jsonl"
+    shards = [str(tmp_path / f"shard-{index}.jsonl") for index in range(2)]
+    done = call("merge", *shards, "--out", str(out))
+    assert (done.returncode, done.stderr) == (0, "")
+    merged = read(out)
+    assert sorted(record.index for record in merged.records) == list(range(40))
+    assert [shard.missing for shard in merged.shards] == [0, 0]
+    assert {shard.started for shard in merged.shards} == {0.0}
+    assert merged.started == pytest.approx(start, abs=0.001)
+    # Sent when the one plan says, by two processes.
+    for record in merged.records:
+        assert record.intended == pytest.approx(record.index / 40)
+    assert len({json.dumps(body["messages"]) for body in fake.bodies}) == 40

@@ -101,10 +101,10 @@ def test_a_start_is_a_moment() -> None:
     assert parse_start("2026-11-26T12:00:00Z", 0) == 1795694400.0
     assert parse_start("1795694400.5", 0) == 1795694400.5
     for text, problem in (
-        ("noon", "expected such as"),
+        ("noon", "expected a time such as"),
         ("2026-11-26T12:00:00", "say which zone"),
         ("every:1s", "at least every:5s"),
-        ("every:x", "expected such as"),
+        ("every:x", "expected a time such as"),
     ):
         with pytest.raises(UsageError, match=problem):
             parse_start(text, 0)
