@@ -1,9 +1,11 @@
 """Start the real engine with the tiny model, and end it with everything it started.
 
-Usage: python ci/vllm/serve.py [COMMAND ...]
+Usage: python ci/vllm/serve.py [--otlp ENDPOINT] [COMMAND ...]
 
 Without a command it prints ``listening URL`` when the engine is ready and serves until it is told
 to end.  With one it runs that, every ``{url}`` in it replaced, and ends with its exit code.
+With ``--otlp`` (such as http://127.0.0.1:4317, or ``any`` for a free port that a command gets for
+``{otlp}``) the engine sends its spans there, and logs requests.
 Needs what ``ci/vllm/setup`` makes; runs in firsttoken's own environment.
 """
 
@@ -61,7 +63,7 @@ def _wait_until_healthy(child: Child, url: str) -> None:
 
 
 @contextlib.contextmanager
-def _started(port: int) -> Iterator[Child]:
+def _started(port: int, otlp: str | None) -> Iterator[Child]:
     """The engine as a child process; what is left of it at the end is killed."""
     arguments = [
         *("nice", "-n", "10"),  # so that the load generator wakes up when it means to
@@ -70,6 +72,8 @@ def _started(port: int) -> Iterator[Child]:
         "--enforce-eager",  # compiling takes a minute, and a compiler
         *("--host", "127.0.0.1", "--port", str(port)),
     ]
+    if otlp is not None:
+        arguments += ["--otlp-traces-endpoint", otlp, "--enable-log-requests"]
     with start("vllm", arguments, LOGS / f"vllm-{port}.log") as child:
         try:
             yield child
@@ -80,8 +84,10 @@ def _started(port: int) -> Iterator[Child]:
 
 
 @contextlib.contextmanager
-def engine() -> Iterator[str]:
+def engine(otlp: str | None = None) -> Iterator[str]:
     """The URL of a real engine that is ready; it is ended when the block is left.
+
+    ``otlp`` is where its spans go.
 
     Raises NotJudgedError when it is not installed or does not come up.
     """
@@ -91,7 +97,7 @@ def engine() -> Iterator[str]:
     for attempt in range(3):
         port = free_port()
         url = f"http://127.0.0.1:{port}"
-        with _started(port) as child:
+        with _started(port, otlp) as child:
             try:
                 _wait_until_healthy(child, url)
             except NotJudgedError:
@@ -117,15 +123,21 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 def main() -> int:
     """Serve until told to end, or as long as the command on the command line runs."""
-    command = sys.argv[1:]
+    command, otlp = sys.argv[1:], None
+    if command[:1] == ["--otlp"]:
+        otlp, command = command[1], command[2:]
+        if otlp == "any":
+            otlp = f"http://127.0.0.1:{free_port()}"
     signal.signal(signal.SIGTERM, _end)
     began = time.monotonic()
     print(f"serve: starting vLLM on the CPU; its log goes to {LOGS}/", file=sys.stderr)
     try:
-        with engine() as url:
+        with engine(otlp) as url:
             print(f"serve: ready in {time.monotonic() - began:.0f} s", file=sys.stderr)
             if command:
-                return _run([part.replace("{url}", url) for part in command])
+                return _run(
+                    [part.replace("{url}", url).replace("{otlp}", otlp or "") for part in command]
+                )
             print(f"listening {url}", flush=True)
             while True:
                 signal.pause()

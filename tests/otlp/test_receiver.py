@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind as SdkKind
 
 from firsttoken.errors import UsageError
+from firsttoken.otlp.background import BackgroundReceiver
 from firsttoken.otlp.receiver import BusyError, Receiver
 from firsttoken.otlp.signals import TRACES
 from firsttoken.otlp.store import Store
@@ -209,6 +210,20 @@ def test_a_port_that_is_taken_is_said_in_one_line() -> None:
         port = taken.getsockname()[1]
         with pytest.raises(UsageError, match=f"cannot listen on 127.0.0.1:{port}"):
             asyncio.run(session(port))
+
+
+def test_a_program_without_an_event_loop_receives_too() -> None:
+    store = Store()
+    with BackgroundReceiver(store) as receiver:
+        send_two_spans(GrpcSpanExporter(endpoint=receiver.grpc_endpoint, insecure=True))
+
+    assert [span.name for span in store.spans] == ["inner", "outer"]
+    with (
+        socket.create_server(("127.0.0.1", 0)) as taken,
+        pytest.raises(UsageError, match="cannot listen"),
+        BackgroundReceiver(store, http_port=taken.getsockname()[1]),
+    ):
+        pass
 
 
 def test_a_store_that_is_full_counts_what_had_to_go() -> None:

@@ -8,6 +8,8 @@ import pytest
 import requests
 import yaml
 
+from firsttoken.otlp.background import BackgroundReceiver
+from firsttoken.otlp.store import Store
 from firsttoken.servers import announced_address, start
 
 ROOT = Path(__file__).parents[2]
@@ -17,11 +19,20 @@ MODEL = "tiny"
 CONTEXT = 2048
 
 
+@pytest.fixture(name="sent_spans", scope="session")
+def _sent_spans() -> Store:
+    """What the real vLLM sends over OTLP."""
+    return Store()
+
+
 @pytest.fixture(name="vllm", scope="session")
-def _vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def _vllm(tmp_path_factory: pytest.TempPathFactory, sent_spans: Store) -> Iterator[str]:
     """The URL of a real vLLM that serves the tiny model; it takes two minutes to be ready."""
     log = tmp_path_factory.mktemp("vllm") / "serve.log"
-    with start("vllm", [sys.executable, str(SERVE)], log) as child:
+    with (
+        BackgroundReceiver(sent_spans) as receiver,
+        start("vllm", [sys.executable, str(SERVE), "--otlp", receiver.grpc_endpoint], log) as child,
+    ):
         yield announced_address(child, timeout=READY_S)
 
 
