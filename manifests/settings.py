@@ -305,6 +305,16 @@ class LoadTest(Model):
     duration: Duration = 300.0
     prompt_tokens: int = Field(default=512, ge=1)
     output_tokens: int = Field(default=128, ge=1)
+    workers: int = Field(default=1, ge=1, le=256)
+    """Pods that share the one schedule."""
+    results: Name | None = None
+    """A claim that all of them can write, for their records."""
+
+    @model_validator(mode="after")
+    def _results_are_kept(self) -> "LoadTest":
+        if self.workers > 1 and self.results is None:
+            raise ValueError("results: required with several workers, whose records are merged")
+        return self
 
 
 class Logs(Model):

@@ -1,7 +1,9 @@
 """Load test, GPU exporter and who is told: legal, and right where they meet the other parts."""
 
+import contextlib
 import json
 import re
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +14,9 @@ import yaml
 
 from firsttoken import servers
 from firsttoken.collector.settings import Settings
+from firsttoken.errors import ConfigError
 from firsttoken.exporters.profile import load as load_profile
-from firsttoken.manifests.bundle import Bundle
+from firsttoken.manifests.bundle import Bundle, read
 from firsttoken.manifests.gpuexporter import COUNTERS
 from firsttoken.manifests.render import folder
 
@@ -87,6 +90,59 @@ def test_a_load_test_starts_only_when_it_is_meant(make: Make) -> None:
     assert "load-test/kustomization.yaml" in files
     job_labels = made.load_test[1]["spec"]["template"]["metadata"]["labels"]
     assert "firsttoken.dev/deployment" not in job_labels
+
+
+def test_several_workers_records_merge_into_one_run(
+    make: Make, check: Check, tmp_path: Path
+) -> None:
+    """The arguments of each pod as Kubernetes completes them, and then the merge."""
+    made = make(SLO, load_test=LOAD | {"workers": 2, "results": "records"})
+    for item in made.load_test:
+        check(item, "1.32")
+    config, job = made.load_test
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    (tmp_path / "load.yaml").write_text(config["data"]["load.yaml"])
+    assert job["spec"]["completionMode"] == "Indexed"
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
+
+    with (
+        servers.start(
+            "engine", [PROGRAM, "simulate", "--listen", "127.0.0.1:0"], tmp_path / "engine.log"
+        ) as engine,
+        contextlib.ExitStack() as stack,
+    ):
+        pods = []
+        for index in range(2):
+            command = [PROGRAM, *container["command"][1:]]
+            for text in container["args"]:
+                for before, after in {
+                    "http://chat.ml.svc:80": servers.announced_address(engine),
+                    "/etc/firsttoken": str(tmp_path),
+                    "/results": str(tmp_path),
+                    "$(JOB_COMPLETION_INDEX)": str(index),
+                    "job/": f"{index}/",
+                    "every:1m": "every:5s",
+                    "--model=meta-llama/Meta-Llama-3-8B": "--progress=none",
+                }.items():
+                    text = text.replace(before, after)
+                command.append(text)
+            log = tmp_path / f"load-{index}.log"
+            pods.append(stack.enter_context(servers.start("load", command, log)))
+        codes = [pod.process.wait(60) for pod in pods]
+    records = sorted(tmp_path.glob("*.jsonl"))
+    done = subprocess.run(
+        [PROGRAM, "load", "merge", *map(str, records), "--out", str(tmp_path / "merged"), "--json"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert codes == [0, 0]
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["shards"]) == 2
+
+
+def test_several_workers_need_a_place_for_their_records(write: Callable[..., Path]) -> None:
+    with pytest.raises(ConfigError, match="results: required with several workers"):
+        read(write(load_test=LOAD | {"workers": 2}))
 
 
 GPU = {"image": "nvcr.io/nvidia/k8s/dcgm-exporter:4.8.2"}
