@@ -11,8 +11,8 @@ from firsttoken.collector.merge import Collision
 __all__ = ["console"]
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8888; --good: #16803c; --bad: #b42318; }
-@media (prefers-color-scheme: dark) { :root { --good: #4ade80; --bad: #f97066; } }
+:root { color-scheme: light dark; --line: #8884; --soft: #667085; --good: #16803c; --bad: #b42318; }
+@media (prefers-color-scheme: dark) { :root { --soft: #98a2b3; --good: #4ade80; --bad: #f97066; } }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 0 1rem; }
 h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 2rem 0 .25rem; }
 h2 .up { color: var(--good); } h2 .down { color: var(--bad); }

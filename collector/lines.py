@@ -5,6 +5,7 @@ Prometheus itself reads it: spaces and tabs anywhere between tokens, trailing co
 any order of metadata.
 """
 
+import math
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -34,6 +35,7 @@ _EXEMPLAR = re.compile(
     rb"(\{(?:[^\"}]|" + _QUOTED + rb")*+\})[ \t]++([^ \t]++)(?:[ \t]++([^ \t]++))?[ \t]*+",
     re.DOTALL,
 )
+_EXEMPLAR_CHARACTERS = 128
 _NAME = re.compile(rb"([a-zA-Z_:][a-zA-Z0-9_:]*+)?[ \t]*+(?:\{(.*)\})?", re.DOTALL)
 # How nearly every series is written: nothing escaped, no space to spare.
 _PLAIN_NAME = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*+")
@@ -88,12 +90,28 @@ def tail(text: bytes) -> Tail:
     if match is None:
         raise MalformedError(f"no number, or more than a number: {shown(text)}")
     value, timestamp, exemplar = match.groups()
-    if exemplar is not None:
-        found = _EXEMPLAR.fullmatch(exemplar)
-        if found is None:
-            raise MalformedError(f"not an exemplar: {shown(text)}")
-        exemplar = b" ".join(part for part in found.groups() if part is not None)
-    return Tail(value, timestamp, exemplar)
+    return Tail(value, timestamp, exemplar and _exemplar(exemplar))
+
+
+def _exemplar(text: bytes) -> bytes | None:
+    """An exemplar as it may be served; None for one that OpenMetrics does not allow.
+
+    It is no reason to lose the sample.  Raises MalformedError for what is no exemplar at all.
+    """
+    match = _EXEMPLAR.fullmatch(text)
+    if match is None:
+        raise MalformedError(f"not an exemplar: {shown(text)}")
+    braces, value, timestamp = match.groups()
+    try:
+        labels, name = _labels(braces[1:-1], text)
+        finite = all(math.isfinite(float(number)) for number in (value, timestamp or b"0"))
+    except ValueError:
+        return None
+    characters = sum(len(key) + len(text) for key, text in labels.items())
+    plain = all(_PLAIN_NAME.fullmatch(key.encode()) and ":" not in key for key in labels)
+    if name or not finite or not plain or characters > _EXEMPLAR_CHARACTERS or b"_" in value:
+        return None
+    return b" ".join(part for part in (braces, value, timestamp) if part is not None)
 
 
 class Plain:

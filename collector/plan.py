@@ -11,12 +11,19 @@ from firsttoken.collector.checks import Checks
 from firsttoken.collector.form import Form
 from firsttoken.collector.merge import Merged
 from firsttoken.collector.numbers import milliseconds, seconds
-from firsttoken.collector.page import Reading
+from firsttoken.collector.page import Kind, Reading, Role
 from firsttoken.collector.picking import Picker, picker
 from firsttoken.collector.translate import Member
 from firsttoken.collector.values import Converter, is_copied, number_text
 
 __all__ = ["Plan", "plan"]
+
+_EXEMPLARY = {
+    Kind.COUNTER: Role.VALUE,
+    Kind.HISTOGRAM: Role.BUCKET,
+    Kind.GAUGE_HISTOGRAM: Role.BUCKET,
+}
+"""Where OpenMetrics allows exemplars."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,6 +41,8 @@ class Plan:
     """In OpenMetrics, what the numbers must be like."""
     chosen: tuple[int, ...]
     """Of each line its place among all values, or that of the first it is worked out from."""
+    exemplary: bytes
+    """Of each line whether OpenMetrics allows an exemplar on it."""
     _slots: dict[int, int] = field(default_factory=dict)
 
     def write(self, readings: Sequence[Reading]) -> bytes:
@@ -90,9 +99,10 @@ class Plan:
         offset = 0
         for reading in readings:
             for place, stamp in _stamps(reading, openmetrics=self.form.openmetrics):
-                found = self._slots.get(offset + place)
-                if found is not None and parts[2 * found + 1] and stamp:
-                    parts[2 * found + 1] += b" " + stamp
+                slot = self._slots.get(offset + place, -1)
+                allowed = slot >= 0 and (stamp[:1] != b"#" or self.exemplary[slot])
+                if allowed and stamp and parts[2 * slot + 1]:
+                    parts[2 * slot + 1] += b" " + stamp
             offset += reading.shape.size
 
 
@@ -100,6 +110,7 @@ def plan(merged: Merged, form: Form, size: int) -> Plan:
     """The plan of a page with these families; ``size`` is how many values all readings have."""
     template: list[bytes] = []
     members: list[Member] = []
+    exemplary = bytearray()
     checks = Checks()
     for block in blocks(merged.families, form):
         header = block.header
@@ -107,13 +118,21 @@ def plan(merged: Merged, form: Form, size: int) -> Plan:
             template += (header + beginning if header else beginning, b"")
             header = b""
         members += block.members
+        exemplary += bytes([_EXEMPLARY.get(block.kind) is m.role for m in block.members])
         if form.openmetrics:
             checks.add(block)
     template.append(b"\n# EOF\n" if form.openmetrics else b"\n")
     picked, converted, combined = _worked_out(members, size)
     chosen = tuple([member.places[0] for member in members])
     return Plan(
-        form, tuple(template), picker(picked), tuple(converted), tuple(combined), checks, chosen
+        form,
+        tuple(template),
+        picker(picked),
+        tuple(converted),
+        tuple(combined),
+        checks,
+        chosen,
+        bytes(exemplary),
     )
 
 

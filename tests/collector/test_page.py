@@ -74,6 +74,11 @@ LABELS = st.dictionaries(
 )
 
 
+EXEMPLARS = st.sampled_from(
+    ["", "", "", ' # {id="x"} 0.5', " # {} 1 2.5", f' # {{id="{"x" * 200}"}} 1', ' # {id="y"} NaN']
+)
+
+
 @st.composite
 def pages(draw: st.DrawFn) -> bytes:
     """Pages that are well-formed line by line and otherwise as wrong as they come."""
@@ -89,7 +94,8 @@ def pages(draw: st.DrawFn) -> bytes:
             if not name.isascii():
                 pairs, sample = [f'"{sample}"', *pairs], ""
             stamp = draw(st.sampled_from(["", "", " 1000", " -5"]))
-            lines.append(f"{sample}{{{','.join(pairs)}}} {draw(NUMBERS)}{stamp}")
+            exemplar = draw(EXEMPLARS)
+            lines.append(f"{sample}{{{','.join(pairs)}}} {draw(NUMBERS)}{stamp}{exemplar}")
     return "".join(f"{line}\n" for line in lines).encode()
 
 
