@@ -23,6 +23,7 @@ from firsttoken.collector.merge import Part, merge, shared_names
 from firsttoken.collector.page import Reading
 from firsttoken.collector.plan import Plan, plan
 from firsttoken.collector.reader import Reader
+from firsttoken.collector.serving import settle
 from firsttoken.collector.translate import Translator
 from firsttoken.exporters.profile import load as load_profile
 
@@ -144,6 +145,7 @@ PARTS: dict[str, Callable[[], None]] = {
 
 def main(chosen: Sequence[str] = ()) -> None:
     """Run the chosen parts, or all of them."""
+    settle()  # as the collector's own process does
     for name in chosen or PARTS:
         PARTS[name]()
 

@@ -1,7 +1,7 @@
 """One source's shape to the families that it contributes, under convention names where known."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import NamedTuple
@@ -11,6 +11,7 @@ from firsttoken.collector.numbers import canonical, scaled
 from firsttoken.collector.page import Family, Kind, Labels, Role, Shape
 from firsttoken.collector.settings import Names
 from firsttoken.exporters.profile import Profile, Translation
+from firsttoken.exporters.translation import LabelRules
 from firsttoken.naming import unit_suffix
 
 __all__ = ["BOUND", "Contribution", "Fate", "Member", "Offer", "Translator"]
@@ -95,9 +96,9 @@ class Translator:
         offers: list[Offer] = []
         fates: list[Fate] = []
         places: set[int] = set()
-        apart: _Apart = {}
+        shared = _Shared()
         for family in shape.families:
-            own, outcome = self._offers(family, page, apart)
+            own, outcome = self._offers(family, page, shared)
             offers += own
             names = [offer.name for offer in own] or [""]
             fates += [Fate(family.name, outcome, name) for name in names]
@@ -108,12 +109,12 @@ class Translator:
         return Contribution(tuple(offers), tuple(fates), shape.size - len(places), outcomes)
 
     def _offers(
-        self, family: Family, page: frozenset[str], apart: "_Apart"
+        self, family: Family, page: frozenset[str], shared: "_Shared"
     ) -> tuple[list[Offer], str]:
         """What a family is offered as, and the word for what became of it."""
         if self._names == "passthrough":
             return [_passed(family)], "passed"
-        renamed = [_renamed(family, found, apart) for found in self._translations(family, page)]
+        renamed = [_renamed(family, found, shared) for found in self._translations(family, page)]
         also = [_passed(family)] if self._names == "both" else []
         if renamed:
             return [*renamed, *also], "renamed"
@@ -172,12 +173,12 @@ def _passed(family: Family, placed: Callable[[Labels], Labels] | None = None) ->
     return Offer(name, name, family.kind, family.help, family.unit, tuple(members))
 
 
-def _renamed(family: Family, translation: Translation, apart: "_Apart") -> Offer:
+def _renamed(family: Family, translation: Translation, shared: "_Shared") -> Offer:
     """A family under its convention name."""
     metric = translation.metric
     kind = Kind(metric.instrument.prometheus_type)
     found: dict[tuple[Role, Labels], list[int]] = {}
-    named = _Named(translation, kind, apart)
+    named = _Named(translation, kind, shared)
     part = Role(f"_{translation.part}") if translation.part else None
     for place, had, series in family.samples:
         role = Role.VALUE if part and had is part else had
@@ -207,19 +208,35 @@ def _fits(role: Role, kind: Kind) -> bool:
     return role is Role.VALUE or (role is Role.CREATED and kind is Kind.COUNTER)
 
 
-_Apart = dict[Labels, tuple[Labels, tuple[str, str] | None]]
-"""A bucket's labels -> the same without its bound, and the bound."""
+class _Shared:
+    """What families of one page have in common, worked out once."""
+
+    def __init__(self) -> None:
+        self.apart: dict[Labels, tuple[Labels, tuple[str, str] | None]] = {}
+        """A bucket's labels -> the same without its bound, and the bound."""
+        self._attributes: dict[Hashable, dict[Labels, Labels | None]] = {}
+
+    def attributes(self, rules: LabelRules) -> dict[Labels, Labels | None]:
+        """Labels -> attributes under rules like these, as far as they were asked for."""
+        key = (
+            *map(tuple, (rules.defaults.items(), rules.rename.items(), rules.fallback.items())),
+            tuple([(label, *values.items()) for label, values in rules.translate.items()]),
+            *map(tuple, (rules.add.items(), rules.where.items())),
+            id(rules.instance),
+            rules.per_device,
+        )
+        return self._attributes.setdefault(key, {})
 
 
 class _Named:
     """The labels of one family's series as attributes; each set of labels is looked at once."""
 
-    def __init__(self, translation: Translation, kind: Kind, apart: "_Apart") -> None:
+    def __init__(self, translation: Translation, kind: Kind, shared: _Shared) -> None:
         self._translation = translation
-        self._apart = apart
+        self._apart = shared.apart
         self._histogram = kind is Kind.HISTOGRAM
         self._all: dict[tuple[Labels, bool], Labels | None] = {}
-        self._attributes: dict[Labels, Labels | None] = {}
+        self._attributes = shared.attributes(translation.rules)
 
     def labels(self, had: Labels, role: Role) -> Labels | None:
         """Attribute names and values of a series, or None if it is not served."""

@@ -7,6 +7,7 @@ allows UTF-8 names is served, ``prometheus_name`` is its escaped form.
 """
 
 import re
+from functools import lru_cache
 
 __all__ = ["RENAMED", "current", "dotted_name", "label_name", "prometheus_name", "unit_suffix"]
 
@@ -98,6 +99,7 @@ def prometheus_name(name: str, unit: str, *, counter: bool = False, gauge: bool 
     return f"_{escaped}" if escaped[:1].isdigit() else escaped
 
 
+@lru_cache(maxsize=1024)
 def label_name(attribute: str) -> str:
     """The label name of an attribute: each character that a label cannot have becomes ``_``."""
     label = re.sub(r"[^a-zA-Z0-9_]", "_", attribute)
