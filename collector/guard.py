@@ -12,9 +12,15 @@ __all__ = ["Gate"]
 
 _HEAD_SECONDS = 10.0
 """In which a request's head must have come, and between two parts of an answer being taken."""
+_HEAD_BYTES = 32 * 1024
 _FULL = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: text/plain; charset=utf-8\r\n"
     b"Content-Length: 21\r\nConnection: close\r\n\r\ntoo many connections\n"
+)
+
+_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\n"
+    b"Connection: close\r\n\r\n"
 )
 
 
@@ -47,6 +53,8 @@ class _Guarded(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._admitted = False
         self._end = b""
+        self._size = 0
+        """Bytes of a head that is not whole yet."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let the client in, if there is room."""
@@ -73,11 +81,15 @@ class _Guarded(asyncio.Protocol):
             return
         if b"\r\n\r\n" in self._end + data:
             self._stop()
-            self._end = b""
+            self._end, self._size = b"", 0
         else:
-            self._end = (self._end + data)[-3:]
+            self._end, self._size = (self._end + data)[-3:], self._size + len(data)
             if self._timer is None:
                 self._start()
+            if self._size > _HEAD_BYTES and self._transport is not None:
+                self._transport.write(_LARGE)
+                self._transport.close()
+                return
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:

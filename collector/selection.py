@@ -17,6 +17,7 @@ _UUIDS = ("UUID", "uuid", "gpu_uuid", "GPU_UUID")
 _INDICES = ("gpu", "gpu_id", "GPU_ID", "index", "minor_number")
 _VISIBLE = ("NVIDIA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _NONE = frozenset(("", "none", "void", "nodevfiles"))
+_SHORT = re.compile(r"GPU-[0-9a-fA-F]{16}")
 _DIGITS = 12
 """Of AMD's two ways to write one GPU's UUID, as many digits at the end are the same."""
 
@@ -98,17 +99,13 @@ def _visible(environment: Mapping[str, str]) -> tuple[str, ...] | None:
 
 def _of_gpus(wanted: Iterable[str]) -> _Test:
     exact = frozenset(wanted)
-    tails = frozenset(_hexadecimal(gpu)[-_DIGITS:] for gpu in exact if len(gpu) > _DIGITS)
+    tails = frozenset(gpu[-_DIGITS:].lower() for gpu in exact if _SHORT.fullmatch(gpu))
 
     def test(labels: Mapping[str, str]) -> bool:
         uuids = [labels[label] for label in _UUIDS if labels.get(label)]
         indices = [labels[label] for label in _INDICES if labels.get(label)]
-        return any(
-            uuid in exact or _hexadecimal(uuid)[-_DIGITS:] in tails for uuid in uuids
-        ) or any(index in exact for index in indices)
+        return any(uuid in exact or uuid[-_DIGITS:].lower() in tails for uuid in uuids) or any(
+            index in exact for index in indices
+        )
 
     return test
-
-
-def _hexadecimal(uuid: str) -> str:
-    return re.sub(r"[^0-9a-f]", "", uuid.lower().removeprefix("gpu-"))

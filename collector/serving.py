@@ -17,12 +17,10 @@ from firsttoken.collector.settings import Settings, split_listen
 from firsttoken.collector.tls import Certificate
 from firsttoken.errors import FirstTokenError, UsageError
 
-__all__ = ["serve", "settle"]
+__all__ = ["serve", "settle", "watched"]
 
 log = logging.getLogger("firsttoken.collector")
 
-_HEAD_BYTES = 32 * 1024
-_LINE_BYTES = 8190
 _FIXED = ("listen", "tls", "max_connections", "otlp")
 """What another configuration cannot change while it is served."""
 
@@ -60,9 +58,6 @@ async def serve(
         application(served),
         access_log=None,
         shutdown_timeout=settings.timeout,
-        max_line_size=_LINE_BYTES,
-        max_field_size=_LINE_BYTES,
-        max_headers=_HEAD_BYTES,
     )
     reloading = asyncio.create_task(_reload(served, read, reload))
     try:
@@ -107,7 +102,7 @@ async def _listen(settings: Settings, runner: web.AppRunner) -> asyncio.Server:
     gate: Callable[[], asyncio.Protocol] = Gate(server, settings.max_connections)
     certificate = Certificate(settings.tls) if settings.tls else None
     if certificate is not None:
-        gate = _with(certificate, gate)
+        gate = watched(certificate, gate)
     context = certificate.context if certificate else None
     try:
         loop = asyncio.get_running_loop()
@@ -117,7 +112,7 @@ async def _listen(settings: Settings, runner: web.AppRunner) -> asyncio.Server:
         raise UsageError(f"cannot listen on {settings.listen}: {reason}") from None
 
 
-def _with(
+def watched(
     certificate: Certificate, gate: Callable[[], asyncio.Protocol]
 ) -> Callable[[], asyncio.Protocol]:
     """A gate that looks for a new certificate first: it is asked before each handshake."""

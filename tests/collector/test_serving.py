@@ -13,16 +13,19 @@ import pytest
 from aiohttp import web
 from tests.collector.conftest import GOOD, response, samples, settings, upstream
 
+from firsttoken.collector.access import Access
 from firsttoken.collector.collector import Collector
 from firsttoken.collector.server import Served, application
 from firsttoken.collector.settings import Settings
 
 
 @contextlib.asynccontextmanager
-async def served(config: Settings) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+async def served(
+    config: Settings, access: Access | None = None
+) -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
     """A client and the URL of a running collector."""
     async with Collector(config) as collector, aiohttp.ClientSession() as client:
-        runner = web.AppRunner(application(Served(collector)), access_log=None)
+        runner = web.AppRunner(application(Served(collector, access)), access_log=None)
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()
