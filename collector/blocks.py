@@ -1,12 +1,12 @@
 """Families to blocks of lines as a form has them: one contiguous block for each name."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from firsttoken.collector.form import Form
 from firsttoken.collector.page import Kind, Role
-from firsttoken.collector.translate import Member, Offer
-from firsttoken.collector.writing import Block, Writer, named
+from firsttoken.collector.translate import Member, Offer, named
+from firsttoken.collector.writing import Block, Writer
 
 __all__ = ["blocks"]
 
@@ -30,15 +30,27 @@ class _Text(Writer):
     """Prometheus' text format: what it has no type for is gauges under names of their own."""
 
     def blocks(self, family: Offer) -> Iterator[Block]:
-        main = [m for m in family.members if not _is_apart(m, family.kind)]
+        fits = self._fits(family.kind)
+        main = [m for m in family.members if not _is_apart(m, family.kind) and fits(m)]
         kind = _TEXT_KIND.get(family.kind, family.kind.value)
         yield from self._block(family, self.metrics(main, family.kind), kind, Role.VALUE)
-        if len(main) < len(family.members):
+        if any(_is_apart(m, family.kind) for m in family.members):
             for role in (Role.BUCKET, Role.GCOUNT, Role.GSUM, Role.CREATED):
                 apart = [
                     (m,) for m in family.members if m.role is role and _is_apart(m, family.kind)
                 ]
                 yield from self._block(family, apart, "gauge", role)
+
+    def _fits(self, kind: Kind) -> Callable[[Member], bool]:
+        """Whether a line can be read: a bound must be a number wherever it stands."""
+        bound = {Kind.HISTOGRAM: "le", Kind.SUMMARY: "quantile"}.get(kind)
+        if bound is None:
+            return lambda _: True
+        bounded = self.labels.bounded
+        return lambda member: (
+            bounded(member.labels, bound).bound > -math.inf
+            or all(label != bound for label, _ in member.labels)
+        )
 
     def _block(
         self, family: Offer, metrics: Sequence[Sequence[Member]], kind: str, role: Role

@@ -107,9 +107,14 @@ class Collector:
                 self.idle.set()
 
     async def results(self, patience: float, within: float = 30.0) -> tuple[Result, ...]:
-        """How every source is; those that were asked in the last ``within`` seconds are not now."""
+        """How every source is; those that were asked in the last ``within`` seconds are not now.
+
+        A source that takes longer than ``patience`` goes on being asked, and is as it was before.
+        """
         if self._asked_at is None or time.monotonic() - self._asked_at > within:
-            await self._asked(patience)
+            self._asked_at = time.monotonic()
+            tasks = [self._scrape(source, self.settings.timeout) for source in self.sources]
+            await asyncio.wait(tasks, timeout=patience)
         return tuple(source.last or source.late(patience) for source in self.sources)
 
     async def _asked(self, patience: float | None) -> tuple[Result, ...]:

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from firsttoken.catalogue import SOURCE
-from firsttoken.collector.page import Labels, Role
-from firsttoken.collector.translate import Member, Offer
+from firsttoken.collector.form import TEXT
+from firsttoken.collector.page import Kind, Labels, Role
+from firsttoken.collector.translate import Member, Offer, named
 from firsttoken.naming import label_name
 
 __all__ = ["Collision", "Merged", "Part", "merge", "shared_names"]
@@ -19,6 +20,12 @@ RUNTIME = ("process_", "python_", "go_", "promhttp_")
 """What every server says about its own process: labelled even while only one source says it, so
 that a series keeps its identity when a second source comes up."""
 
+_PARTS = {
+    Kind.HISTOGRAM: (Role.BUCKET, Role.COUNT, Role.SUM),
+    Kind.GAUGE_HISTOGRAM: (Role.BUCKET, Role.GCOUNT, Role.GSUM),
+    Kind.SUMMARY: (Role.COUNT, Role.SUM),
+}
+_CREATED = (Kind.COUNTER, Kind.HISTOGRAM, Kind.SUMMARY)
 _SOURCE_NAMES = (SOURCE.name, SOURCE.label)
 
 
@@ -97,7 +104,30 @@ def merge(parts: Sequence[Part], shared: frozenset[str]) -> Merged:
                 collisions.append(Collision(name, part.source, reason))
         if not alone:
             families.append(replace(first, members=tuple(members.values())))
-    return Merged(tuple(families), tuple(collisions))
+    return Merged(_distinct(families, collisions), tuple(collisions))
+
+
+def _distinct(families: Sequence[Offer], collisions: list[Collision]) -> tuple[Offer, ...]:
+    """The families of which no sample can be taken for one of another family."""
+    owners: dict[str, str] = {}
+    found = []
+    for family in families:
+        claimed = _claimed(family)
+        other = next((owners[name] for name in claimed if name in owners), None)
+        if other is None:
+            owners |= dict.fromkeys(claimed, family.name)
+            found.append(family)
+        else:
+            collisions.append(Collision(family.name, "", f"has names of the family {other}"))
+    return tuple(found)
+
+
+def _claimed(family: Offer) -> list[str]:
+    """The names of a family and its samples, for clients that take no dots."""
+    roles = [*_PARTS.get(family.kind, ())]
+    if family.kind in _CREATED and any(m.role is Role.CREATED for m in family.members):
+        roles.append(Role.CREATED)
+    return [TEXT.name(*named(role, family)) for role in (Role.VALUE, *roles)]
 
 
 class _Placing:

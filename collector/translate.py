@@ -14,7 +14,7 @@ from firsttoken.exporters.profile import Profile, Translation
 from firsttoken.exporters.translation import LabelRules
 from firsttoken.naming import unit_suffix
 
-__all__ = ["BOUND", "Contribution", "Fate", "Member", "Offer", "Translator"]
+__all__ = ["BOUND", "Contribution", "Fate", "Member", "Offer", "Translator", "named"]
 
 _PLACES = {
     "pod": POD_NAME.name,
@@ -72,6 +72,14 @@ class Contribution:
     """Series that their profile leaves out, or that came out as another one."""
     outcomes: Mapping[str, int]
     """How many of the page's families had each outcome."""
+
+
+def named(role: Role, family: Offer) -> tuple[str, str]:
+    """A sample's name, and the same with dots; a counter's ``_created`` replaces ``_total``."""
+    name, dotted = family.name, family.dotted
+    if role is Role.CREATED and family.kind is Kind.COUNTER:
+        name, dotted = name.removesuffix("_total"), dotted.removesuffix("_total")
+    return name + role.value, dotted + role.value
 
 
 class Translator:

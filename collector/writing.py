@@ -1,6 +1,7 @@
 """Lines up to their numbers: what the text format and OpenMetrics write in the same way."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -8,9 +9,9 @@ from typing import NamedTuple
 from firsttoken.collector.form import Form, needs_quotes
 from firsttoken.collector.numbers import canonical
 from firsttoken.collector.page import Kind, Labels, Role
-from firsttoken.collector.translate import BOUND, Member, Offer
+from firsttoken.collector.translate import BOUND, Member, Offer, named
 
-__all__ = ["GROUPED", "Block", "Writer", "named"]
+__all__ = ["GROUPED", "Block", "Writer"]
 
 GROUPED = (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM, Kind.SUMMARY)
 _ORDER = {
@@ -32,6 +33,11 @@ class Block:
     members: tuple[Member, ...]
     group_ends: tuple[int, ...]
     """After which lines a metric (the same labels less ``le``) ends; empty if after each."""
+
+
+_NUMERAL = re.compile(
+    r"[+-]?(?:(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?|inf|Inf)|[nN]a[nN]"
+)
 
 
 class _Bounded(NamedTuple):
@@ -80,7 +86,8 @@ class _Labels:
         found = self._bounded.get((labels, bound))
         if found is None:
             text = next((value for label, value in labels if label == bound), "")
-            number = float(text) if _parses(text) else -math.inf
+            known = _number(text)
+            number = -math.inf if known is None else known
             rest = frozenset([item for item in labels if item[0] != bound])
             found = self._bounded[labels, bound] = _Bounded(rest, number)
         return found
@@ -158,20 +165,13 @@ class Writer:
         return escaped.replace('"', '\\"') if self.form.openmetrics else escaped
 
 
-def named(role: Role, family: Offer) -> tuple[str, str]:
-    """A sample's name, and the same with dots; a counter's ``_created`` replaces ``_total``."""
-    name, dotted = family.name, family.dotted
-    if role is Role.CREATED and family.kind is Kind.COUNTER:
-        name, dotted = name.removesuffix("_total"), dotted.removesuffix("_total")
-    return name + role.value, dotted + role.value
-
-
-def _parses(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _number(text: str) -> float | None:
+    """The number that every reader, whatever it is written in, takes a bound for; or None."""
+    if not _NUMERAL.fullmatch(text):
+        return None
+    number = float(text)
+    # Too large for a number is an error to some; infinity has a spelling of its own.
+    return number if math.isfinite(number) or not text[-1:].isdigit() else None
 
 
 def _quoted(text: str) -> str:

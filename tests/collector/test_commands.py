@@ -1,5 +1,6 @@
 """``firsttoken collect`` as a person, and as Prometheus, uses it."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -51,11 +52,27 @@ def test_once_with_a_source_down_prints_the_rest_and_fails() -> None:
     assert "g: status: answered HTTP 503" in done.stderr
 
 
+def test_explain_says_what_became_of_each_family() -> None:
+    with upstream(response(VLLM)) as engine, upstream(response(b"", status=503)) as gpu:
+        sources = ("--source", f"e={engine.url}", "--source", f"g={gpu.url}")
+        text = run(*sources, "--explain")
+        told = json.loads(run(*sources, "--explain", "--format", "json").stdout)
+
+    assert text.returncode == 1
+    lines = [line.split() for line in text.stdout.splitlines()]
+    assert ["vllm:num_requests_running", "->", "gen_ai_server_requests_running"] in lines
+    assert ["vllm:not_in_the_catalogue", "passed"] in lines
+    assert ["not", "read:", "status:", "answered", "HTTP", "503"] in lines
+    assert [source["up"] for source in told["sources"]] == [True, False]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "--source NAME=URL"),
         (["--source", "nonsense"], "expected NAME=URL"),
+        (["--source", "a=1", "--once", "--format", "json"], "--format json is not for --once"),
+        (["--source", "a=99999"], "from 1 to 65535"),
         (["--source", "a=ftp://x/y"], "http://HOST:PORT"),
         (["--source", "a=http://me:s3cret@h/m"], "not in the URL"),
         (["--source", "a=http://h/m", "--source", "a=http://h/n"], "two sources are called a"),

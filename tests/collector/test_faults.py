@@ -39,6 +39,11 @@ def assert_only_good(answer: Answer, reason: str) -> None:
 BAD = {
     "http_500": (response(HISTOGRAM, status=500), "status"),
     "http_404": (response(b"not found", status=404), "status"),
+    "json": (response(b'{"up": 1}', "application/json"), "content_type"),
+    "binary": (response(bytes(range(256)) * 40, "application/octet-stream"), "malformed"),
+    "a_million_lines": (response(b"a 1\n" * 1_000_000), "too_large"),
+    "too_many_samples": (response(b"".join(b"a%d 1\n" % row for row in range(1001))), "too_large"),
+    "too_long_a_label": (response(b'a{b="%s"} 1\n' % (b"x" * 2000)), "too_large"),
     "html": (response(b"<html>\n<body>up 1</body>\n", "text/html"), "malformed"),
     "protobuf": (response(b"\x08\x01", "application/vnd.google.protobuf; q=1"), "content_type"),
     "protobuf_sent_as_text": (response(b"\x9c\x01\n\x0cgo_gc\x12\x00"), "malformed"),
@@ -84,7 +89,15 @@ BAD = {
 def test_a_bad_source_is_absent_whole_and_the_other_is_served(case: str) -> None:
     answer, reason = BAD[case]
     with upstream(response(GOOD)) as good, upstream(answer) as bad:
-        assert_only_good(collected(settings(good.url, bad.url, max_bytes=1_000_000)), reason)
+        limits = {"max_bytes": 1_000_000, "max_samples": 1000, "max_label_length": 1000}
+        assert_only_good(collected(settings(good.url, bad.url, **limits)), reason)
+
+
+def test_a_million_lines_do_not_keep_others_waiting() -> None:
+    """Within its limit of bytes such a page is refused by the number of its lines."""
+    page = b"".join(b"a%d 1\n" % row for row in range(1_000_000))
+    with upstream(response(GOOD)) as good, upstream(response(page)) as bad:
+        assert_only_good(collected(settings(good.url, bad.url)), "too_large")
 
 
 def test_a_source_that_refuses_is_absent() -> None:
@@ -158,10 +171,10 @@ def test_a_redirect_on_the_same_host_is_followed() -> None:
     ids=["no_final_newline", "crlf", "bom", "comments", "twice", "two_types"],
 )
 def test_what_prometheus_would_read_is_served(body: bytes) -> None:
-    with upstream(response(body)) as source:
-        found = samples(collected(settings(source.url)).page)
+    with upstream(response(body)) as source, upstream(response(b"other 1\n")) as other:
+        found = samples(collected(settings(source.url, other.url)).page)
 
-    assert found["queue_length"] == "7"
+    assert (found["queue_length"], found["other"]) == ("7", "1")
 
 
 def test_a_null_byte_in_a_label_passes() -> None:

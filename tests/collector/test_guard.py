@@ -98,7 +98,8 @@ def test_a_head_that_is_too_large_is_refused() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         lines = b"".join(b"X-%d: %s\r\n" % (row, b"y" * 100) for row in range(400))
         writer.write(b"GET / HTTP/1.1\r\nHost: h\r\n" + lines + b"\r\n")
-        assert b"431" in await _end(reader)
+        answer = await _end(reader)
+        assert answer[:13] in (b"HTTP/1.1 431 ", b"HTTP/1.0 400 ", b"HTTP/1.1 400 ")
         writer.close()
 
     with_gate(client)

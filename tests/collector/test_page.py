@@ -1,9 +1,10 @@
 """What is served is valid, whatever the sources say."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
@@ -109,3 +110,27 @@ def test_strict_readers_take_what_is_served_for_any_pages(bodies: list[bytes]) -
     served = merged(*named)
     list(text(served.decode()))
     samples(b"\n".join(line for line in served.splitlines() if line))
+
+
+def test_promtool_takes_what_is_served_for_any_pages() -> None:
+    """A sample of made-up pages, since each is a process."""
+    checked = []
+
+    @hypothesis_settings(
+        suppress_health_check=[HealthCheck.too_slow],
+        max_examples=40,
+        deadline=None,
+        phases=[Phase.generate],
+    )
+    @given(st.lists(pages(), min_size=1, max_size=3))
+    def check(bodies: list[bytes]) -> None:
+        served = merged(*((f"s{place}", body, "vllm") for place, body in enumerate(bodies)))
+        done = subprocess.run(
+            ["promtool", "check", "metrics"], input=served, capture_output=True, check=False
+        )
+        # 3 is advice on style.
+        assert done.returncode in (0, 3), (done.stderr, served)
+        checked.append(served)
+
+    check()
+    assert any(checked)

@@ -1,7 +1,6 @@
 """``target_info``: one for each source, with what is known of its target."""
 
 import re
-from typing import Any
 
 import pytest
 from tests.collector.conftest import GOOD, collected, response, settings, upstream
@@ -19,9 +18,14 @@ ENVIRONMENT = {
 }
 
 
-def attributes(environment: dict[str, str], *, local: bool = True, **told: Any) -> dict[str, str]:
+def attributes(
+    environment: dict[str, str], told: dict[str, str] | None = None, *, local: bool = True
+) -> dict[str, str]:
     config = Settings.model_validate(
-        {"sources": [{"name": "vllm", "port": 8000, "resource": told}], "resource": {"a": "shared"}}
+        {
+            "sources": [{"name": "vllm", "port": 8000, "resource": told or {}}],
+            "resource": {"a": "shared"},
+        }
     )
     return dict(attributes_of(config.sources[0], config, environment, local=local))
 
@@ -40,7 +44,7 @@ def test_the_pod_s_environment_tells_of_sources_in_the_pod() -> None:
 
 
 def test_what_the_configuration_says_counts_most() -> None:
-    found = attributes(ENVIRONMENT, **{"service.name": "mine", "a": "own"})
+    found = attributes(ENVIRONMENT, {"service.name": "mine", "a": "own"})
 
     assert (found["service.name"], found["a"]) == ("mine", "own")
 
