@@ -21,7 +21,7 @@ _LABELS = {
     "configuration_name": "SERVING_CONFIGURATION",
     "revision_name": "SERVING_REVISION",
 }
-_STRUCTURED = frozenset(("version", "sources", "tls", "auth", "resource"))
+_STRUCTURED = frozenset(("version", "sources", "tls", "auth", "resource", "otlp"))
 
 
 def overrides(environment: Mapping[str, str]) -> dict[str, str]:
