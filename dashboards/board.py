@@ -1,5 +1,6 @@
 """A dashboard as sections of panels, laid out and turned into Grafana's JSON."""
 
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,22 +9,36 @@ from typing import Any
 import attr
 from grafanalib import core
 
-from firsttoken.catalogue import TOKEN_TYPE, TOKENS_PROCESSED
+from firsttoken import recorded
+from firsttoken.catalogue import REQUEST_MODEL, TOKEN_TYPE, TOKENS_PROCESSED
 from firsttoken.dashboards.grafana import (
     DATASOURCE,
     GRID_WIDTH,
     Dashboard,
     Panel,
     Row,
-    panel_id,
     plain,
 )
+from firsttoken.dashboards.objectives import firing
 from firsttoken.dashboards.promscan import selectors
+from firsttoken.places import panel_id
 from firsttoken.promql import Matcher, Scope, selector
 from firsttoken.vocabulary import NotReportedError, Vocabulary
 
-__all__ = ["TAG", "Board", "Section", "build", "link_to", "panel_link", "reported", "service_notes"]
+__all__ = [
+    "SEVERE",
+    "TAG",
+    "Board",
+    "Section",
+    "build",
+    "expressions",
+    "link_to",
+    "panel_link",
+    "reported",
+    "service_notes",
+]
 
+SEVERE = 'severity=~"critical|warning"'
 TAG = "firsttoken"
 """The tag of every dashboard; the navigation lists the dashboards that have it."""
 
@@ -60,6 +75,22 @@ def reported(*panels: Callable[[], Panel]) -> tuple[Panel, ...]:
         except NotReportedError:
             continue
     return tuple(kept)
+
+
+def expressions(columns: Mapping[str, Callable[[], str]]) -> dict[str, str]:
+    """The expressions of those columns of a table whose metrics the vocabulary has.
+
+    Raises NotReportedError when it has none of them.
+    """
+    found, missing = {}, None
+    for name, column in columns.items():
+        try:
+            found[name] = column()
+        except NotReportedError as exc:
+            missing = exc
+    if missing and not found:
+        raise missing
+    return found
 
 
 def link_to(title: str, uid: str, *variables: str, extra: str = "") -> dict[str, Any]:
@@ -131,9 +162,24 @@ def restarts(scope: Scope) -> dict[str, Any]:
     )
 
 
-def service_notes(scope: Scope) -> tuple[dict[str, Any], ...]:
-    """The annotations of dashboards about engines."""
-    notes = [built_in()]
+def alerts(found: str, vocabulary: Vocabulary) -> dict[str, Any]:
+    """Prometheus' own alerts, each from when it fires until it does not."""
+    model = vocabulary.label(REQUEST_MODEL.name)
+    kept = ("alertname", "severity", recorded.SERVICE_LABEL, recorded.OBJECTIVE_LABEL, model)
+    return _note(
+        "Alerts",
+        "#E02F44",
+        datasource=dict(DATASOURCE),
+        expr=f"max by ({', '.join(kept)}) ({found})",
+        titleFormat="{{alertname}} ({{severity}})",
+        textFormat=" ".join(f"{{{{{label}}}}}" for label in kept[2:]),
+        step="1m",
+    )
+
+
+def service_notes(scope: Scope, found: str = "") -> tuple[dict[str, Any], ...]:
+    """The annotations of dashboards about engines; ``found`` are other alerts than all."""
+    notes = [built_in(), alerts(found or firing(SEVERE), scope.vocabulary)]
     if scope.vocabulary.reports(TOKENS_PROCESSED):
         notes.append(restarts(scope))
     deploys = tagged("Deploys", "deploy", "#B877D9")
@@ -141,11 +187,6 @@ def service_notes(scope: Scope) -> tuple[dict[str, Any], ...]:
 
 
 # --- Building ---------------------------------------------------------------------------------
-
-
-def slug(text: str) -> str:
-    """Lower-case words joined by hyphens."""
-    return "-".join(re.findall(r"[a-z0-9]+", text.lower()))
 
 
 def _documented(panel: Panel) -> str:
@@ -162,9 +203,9 @@ def _placed(panels: Sequence[Panel], top: int, uid: str, section: str) -> tuple[
         if x + panel.width > GRID_WIDTH:
             x, y, tallest = 0, y + tallest, 0
         position = core.GridPos(h=panel.height, w=panel.width, x=x, y=y)
-        key = f"{uid}/{slug(section)}/{slug(panel.title)}"
+        identity = panel_id(uid, section, panel.title)
         described = _documented(panel)
-        placed.append(attr.evolve(panel, place=position, id=panel_id(key), description=described))
+        placed.append(attr.evolve(panel, place=position, id=identity, description=described))
         x, tallest = x + panel.width, max(tallest, panel.height)
     return placed, y + tallest
 
@@ -178,7 +219,7 @@ def _panels(board: Board) -> list[Panel | Row]:
         row = None
         if section.title:
             position = core.GridPos(h=1, w=GRID_WIDTH, x=0, y=y)
-            identity = panel_id(f"{board.uid}/{slug(section.title)}")
+            identity = panel_id(board.uid, section.title, "")
             row = Row(title=section.title, place=position, id=identity, collapsed=section.collapsed)
             shown.append(row)
             y += 1
@@ -206,6 +247,18 @@ def _navigation() -> dict[str, Any]:
     }
 
 
+def _used(shape: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The variables that something uses: what used one may have been left out."""
+    variables: list[Mapping[str, Any]] = list(shape["templating"]["list"])
+    text = json.dumps([shape["panels"], shape["annotations"]])
+    while True:
+        asked = text + json.dumps([variable.get("query", "") for variable in variables])
+        kept = [v for v in variables if re.search(rf"\$(\{{{v['name']}[:}}]|{v['name']}\b)", asked)]
+        if len(kept) == len(variables):
+            return kept
+        variables = kept
+
+
 def build(board: Board, vocabulary: Vocabulary) -> dict[str, Any]:
     """The dashboard's JSON object; raises ValueError when two panels would have one id."""
     dashboard = Dashboard(
@@ -221,6 +274,7 @@ def build(board: Board, vocabulary: Vocabulary) -> dict[str, Any]:
         time=core.Time(board.since, "now"),
     )
     shape = plain(dashboard)
+    shape["templating"]["list"] = _used(shape)
     seen: dict[int, str] = {}
     for panel in [*shape["panels"], *(p for row in shape["panels"] for p in row.get("panels", ()))]:
         if panel["id"] in seen:

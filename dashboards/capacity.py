@@ -10,6 +10,7 @@ from firsttoken.catalogue import (
     TIME_PER_OUTPUT_TOKEN,
     TIME_TO_FIRST_TOKEN,
     TOKENS_PROCESSED,
+    Metric,
 )
 from firsttoken.dashboards import measures, variables
 from firsttoken.dashboards.board import Board, Section, reported, service_notes
@@ -67,7 +68,7 @@ def per_joule(scope: Scope) -> str:
 
 def _tiles(scope: Scope) -> tuple[Panel, ...]:
     vocabulary = scope.vocabulary
-    peak = f"max_over_time(({_output(scope)})[$__range:])"
+    peak = f"max_over_time(({_output(scope)})[$__range:$__interval])"
     return reported(
         lambda: stat(
             "Output tokens/s",
@@ -83,7 +84,6 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             [instant(peak, "tokens/s")],
             "short",
             width=4,
-            graph=False,
         ),
         lambda: stat(
             "Load against highest",
@@ -94,7 +94,6 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             width=4,
             decimals=0,
             minimum=0,
-            graph=False,
         ),
         lambda: stat(
             "Output tokens/s per GPU",
@@ -126,16 +125,17 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
 
 def _knees(scope: Scope) -> tuple[Panel, ...]:
     running = promql.gauge(REQUESTS_RUNNING, scope)
-    ttft, tpot = (
-        measures.p95(metric, scope) for metric in (TIME_TO_FIRST_TOKEN, TIME_PER_OUTPUT_TOKEN)
-    )
+
+    def p95(metric: Metric) -> str:
+        return measures.p95(metric, scope)
+
     return reported(
         lambda: xy_chart(
             "TTFT against throughput",
             "One point a time step. Latency that rises while throughput does not is the knee: to "
             "the right of it there is no capacity left.",
             query(_output(scope), "output tokens/s"),
-            query(ttft, "TTFT p95"),
+            query(p95(TIME_TO_FIRST_TOKEN), "TTFT p95"),
             x_name="output tokens/s",
             y_name="TTFT p95",
             x_unit="short",
@@ -146,7 +146,7 @@ def _knees(scope: Scope) -> tuple[Panel, ...]:
             "One point a time step. Each answer streams slower as the batch grows: where it "
             "crosses the objective is the load that can be promised.",
             query(_output(scope), "output tokens/s"),
-            query(tpot, "TPOT p95"),
+            query(p95(TIME_PER_OUTPUT_TOKEN), "TPOT p95"),
             x_name="output tokens/s",
             y_name="TPOT p95",
             x_unit="short",
@@ -167,7 +167,7 @@ def _knees(scope: Scope) -> tuple[Panel, ...]:
             "One point a time step. Latency that follows the queue is capacity; latency without "
             "a queue is prefill.",
             query(promql.gauge(REQUESTS_WAITING, scope), "waiting requests"),
-            query(ttft, "TTFT p95"),
+            query(p95(TIME_TO_FIRST_TOKEN), "TTFT p95"),
             x_name="waiting requests",
             y_name="TTFT p95",
             x_unit="short",

@@ -17,6 +17,8 @@ from firsttoken.config import format_duration
 from firsttoken.dashboards.expand import View, expand, initial, panels, with_values
 from firsttoken.dashboards.known import ONLY_WHEN_WRONG, names_of, unknown
 from firsttoken.dashboards.promscan import Selector, selectors
+from firsttoken.dashboards.style import NOT_REPORTED
+from firsttoken.dashboards.variables import PLACE
 from firsttoken.prometheus import Prometheus, QueryError, Series
 from firsttoken.promql import Scope, rate
 from firsttoken.vocabulary import SEMCONV, NotReportedError, Vocabulary
@@ -58,8 +60,8 @@ class _Checker:
     values: Mapping[str, str]
     exists: dict[str, bool] = field(default_factory=dict)
 
-    def query(self, target: Mapping[str, Any]) -> _Outcome:
-        """The outcome of one query."""
+    def query(self, target: Mapping[str, Any], empty: str = NOT_REPORTED) -> _Outcome:
+        """The outcome of one query; ``empty`` is what is shown when it gives nothing."""
         try:
             expression = expand(target["expr"], self.values)
         except ValueError as exc:
@@ -69,7 +71,7 @@ class _Checker:
         if strange:
             return _Outcome("broken", f"nothing can serve {', '.join(strange)}")
         try:
-            return self._judge(self._run(expression, bool(target.get("instant"))), read)
+            return self._judge(self._run(expression, bool(target.get("instant"))), read, empty)
         except QueryError as exc:
             return _Outcome("broken", str(exc))
 
@@ -79,28 +81,32 @@ class _Checker:
         view = self.view
         return self.prometheus.query_range(expression, view.start, view.end, view.step)
 
-    def _judge(self, found: tuple[Series, ...], read: tuple[Selector, ...]) -> _Outcome:
+    def _judge(self, found: tuple[Series, ...], read: tuple[Selector, ...], empty: str) -> _Outcome:
         finite = [value for series in found for _, value in series.points if math.isfinite(value)]
         rates = any(_RATES & set(selector.functions) for selector in read)
         if finite and (any(finite) or self.traffic or not rates):
             return _Outcome("data")
+        if found:
+            return _Outcome("no traffic", "nothing happened in the time range")
         absent = sorted({_shown(s) for s in read if not self._exists(s)})
-        if absent and not found:
+        if absent:
             return _Outcome("not reported", f"no series of {', '.join(absent)}")
-        return _Outcome("no traffic", "nothing happened in the time range")
+        if empty != NOT_REPORTED:
+            return _Outcome("no traffic", empty)
+        return _Outcome("not reported", "its series have ended")
 
     def _exists(self, selector: Selector) -> bool:
-        label = selector.label("__name__")
+        """Whether anything that was chosen has the series: elsewhere does not count."""
         if _shown(selector) in ONLY_WHEN_WRONG:
             return True
-        name = f'{{__name__{label.operator}"{label.value}"}}' if label else selector.name
-        if name not in self.exists:
+        text = selector.text
+        if text not in self.exists:
             span = format_duration(max(1, round(self.view.end - self.view.start)))
             found = self.prometheus.query(
-                f"count(last_over_time({name}[{span}]))", at=self.view.end
+                f"count(last_over_time({text}[{span}]))", at=self.view.end
             )
-            self.exists[name] = bool(found)
-        return self.exists[name]
+            self.exists[text] = bool(found)
+        return self.exists[text]
 
 
 def _shown(selector: Selector) -> str:
@@ -108,11 +114,15 @@ def _shown(selector: Selector) -> str:
     return label.value if label else selector.name
 
 
-def _traffic(prometheus: Prometheus, vocabulary: Vocabulary, view: View) -> bool:
-    """Whether any engine processed a token in the view."""
+def _traffic(
+    prometheus: Prometheus, vocabulary: Vocabulary, view: View, values: Mapping[str, str]
+) -> bool:
+    """Whether any engine in the chosen place processed a token in the view."""
     window = format_duration(max(1, round(view.end - view.start)))
+    chosen = [name for name in (*PLACE, "instance") if name in values]
+    place = ", ".join(f'{name}=~"{values[name]}"' for name in chosen)
     try:
-        tokens = rate(TOKENS_PROCESSED, window, Scope(vocabulary=vocabulary))
+        tokens = rate(TOKENS_PROCESSED, window, Scope(vocabulary=vocabulary, extra=place))
     except NotReportedError:
         return False
     return (prometheus.value(tokens, at=view.end) or 0) > 0
@@ -150,7 +160,7 @@ def check(
         prometheus,
         view,
         names_of(vocabulary),
-        _traffic(prometheus, vocabulary, view),
+        _traffic(prometheus, vocabulary, view, values),
         values,
     )
     results = [_panel(checker, dashboard, panel) for panel in panels(dashboard)]
@@ -166,7 +176,8 @@ def check(
 def _panel(
     checker: _Checker, dashboard: Mapping[str, Any], panel: Mapping[str, Any]
 ) -> PanelResult:
-    outcomes = {target["refId"]: checker.query(target) for target in panel["targets"]}
+    empty = panel["fieldConfig"]["defaults"].get("noValue", NOT_REPORTED)
+    outcomes = {target["refId"]: checker.query(target, empty) for target in panel["targets"]}
     found = {outcome.status for outcome in outcomes.values()}
     order: tuple[Status, ...] = ("broken", "data", "no traffic", "not reported")
     return PanelResult(

@@ -20,6 +20,7 @@ from firsttoken.dashboards.options import (
     chosen,
     names_argument,
     prometheus_option,
+    runbooks_option,
     source_option,
 )
 from firsttoken.dashboards.pictures import Theme, picture
@@ -54,6 +55,7 @@ Examples:
 )
 @names_argument
 @source_option
+@runbooks_option
 @click.option(
     "--out", type=click.Path(file_okay=False, path_type=Path), help="Write files into this folder."
 )
@@ -66,13 +68,14 @@ Examples:
 def generate(
     names: tuple[str, ...],
     vocabulary: Vocabulary,
+    runbooks: str,
     out: Path | None,
     form: str,
     namespace: str | None,
     folder: str,
 ) -> None:
     """Write the dashboards, all or those named; to stdout without --out."""
-    files = _files(chosen(names, vocabulary), form, namespace, folder, out)
+    files = _files(chosen(names, vocabulary, runbooks), form, namespace, folder, out)
     if out is None:
         click.echo(_stream(files), nl=False)
         return
@@ -262,11 +265,14 @@ Examples:
 )
 @names_argument
 @source_option
+@runbooks_option
 @_grafana_options
-def diff(names: tuple[str, ...], vocabulary: Vocabulary, url: str, token: str | None) -> None:
+def diff(
+    names: tuple[str, ...], vocabulary: Vocabulary, runbooks: str, url: str, token: str | None
+) -> None:
     """Show what differs in a Grafana from the dashboards here; exit code 1 if anything does."""
     grafana = Grafana(url, token)
-    shapes = chosen(names, vocabulary)
+    shapes = chosen(names, vocabulary, runbooks)
     texts = [text for shape in shapes.values() if (text := grafana.diff(shape))]
     for text in texts:
         click.echo(text, nl=False)
@@ -284,6 +290,7 @@ Examples:
 )
 @names_argument
 @source_option
+@runbooks_option
 @_grafana_options
 @click.option("--folder", default="LLM", show_default=True, help="Made if it is not there.")
 @click.option("--message", default="firsttoken dashboards push", show_default=True)
@@ -291,6 +298,7 @@ Examples:
 def push(
     names: tuple[str, ...],
     vocabulary: Vocabulary,
+    runbooks: str,
     url: str,
     token: str | None,
     folder: str,
@@ -299,7 +307,8 @@ def push(
 ) -> None:
     """Write the dashboards that differ into a Grafana; the others are left alone."""
     grafana = Grafana(url, token)
-    changed = [shape for shape in chosen(names, vocabulary).values() if grafana.diff(shape)]
+    shapes = chosen(names, vocabulary, runbooks)
+    changed = [shape for shape in shapes.values() if grafana.diff(shape)]
     if changed and not dry_run:
         uid = grafana.folder(folder) or grafana.make_folder(folder)
         for shape in changed:

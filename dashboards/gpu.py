@@ -20,7 +20,7 @@ from firsttoken.catalogue import (
 )
 from firsttoken.dashboards import variables
 from firsttoken.dashboards.board import Board, Section, link_to, panel_link, reported, service_notes
-from firsttoken.dashboards.gpu_detail import INDEX, KEY, NO_XID, activity, gpu_chart, nvidia
+from firsttoken.dashboards.gpu_detail import INDEX, KEY, NO_XID, activity, gpu_chart, nvidia, wear
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
 from firsttoken.dashboards.panels import (
@@ -40,6 +40,7 @@ TASK = "hw.gpu.task"
 LISTED = (GPU_UTILIZATION, POWER, GPU_MEMORY_USAGE)
 """The GPUs to choose from are those with the first of these that the source has."""
 LETTERS = "ABCDEFGHIJ"
+ROWS = 100
 _HOT = steps((None, GOOD), (80, WARN), (90, BAD))
 
 
@@ -85,6 +86,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "stops reporting instead of saying so. 0: the GPU exporter is down, or not a source.",
             [query(f"count({promql.gauge(GPU_UTILIZATION, each, 'max')}) or vector(0)", "GPUs")],
             "short",
+            graph=True,
             thresholds=steps((None, BAD), (1, GOOD)),
             mappings=[values({"0": ("NONE", BAD)})],
             links=[panel_link(link_to("Data quality", "firsttoken-data-quality", "job"))],
@@ -149,7 +151,6 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "Energy used by the chosen GPUs in the time range, from their own counters.",
             [instant(f"sum(increase({promql.selector(ENERGY, scope, window='$__range')}))")],
             "joule",
-            graph=False,
         ),
     )  # fmt: skip
 
@@ -172,14 +173,20 @@ def _table(scope: Scope) -> tuple[Panel, ...]:
         }
         columns["Memory"] = (memory_share(each), "percentunit")
         columns["Used"] = (promql.gauge(GPU_MEMORY_USAGE, each), "bytes")
+        busiest = ""
+        if vocabulary.reports(GPU_UTILIZATION):
+            keys = ", ".join(("instance", *(vocabulary.label(name) for name in KEY[1:])))
+            rank = f"{busy(each, 'max')} or 0 * {promql.gauge(GPU_MEMORY_USAGE, each)}"
+            busiest = f" and on ({keys}) topk({ROWS}, {rank})"
         link = link_to(
             "Its replica", "firsttoken-replica", "job", extra="&var-instance=${__value.raw}"
         )
         return table(
             "GPUs",
-            "One line a GPU or MIG slice. An empty cell is a value that this GPU does not report, "
-            "which is not 0. Follow an instance to the replica that uses the GPU.",
-            [instant(expression, shape="table") for expression, _ in columns.values()],
+            f"One line a GPU or MIG slice, at most the {ROWS} busiest. An empty cell is a value "
+            "that this GPU does not report, which is not 0. Follow an instance to the replica that "
+            "uses the GPU.",
+            [instant(f"({text}){busiest}", shape="table") for text, _ in columns.values()],
             height=9,
             columns={
                 "instance": "Instance",
@@ -268,7 +275,9 @@ def board(vocabulary: Vocabulary = SEMCONV) -> Board:
             Section("", (*_tiles(scope), *_table(scope))),
             Section("Each GPU over time", _charts(scope)),
             Section("What they are busy with", activity(scope), collapsed=True),
+            Section("Errors and throttling", wear(scope), collapsed=True),
             Section("NVIDIA", nvidia(scope), collapsed=True),
         ),
-        notes=service_notes(scope),
+        # Engines have no vendor and no GPU to be chosen by.
+        notes=service_notes(Scope(vocabulary=vocabulary, extra=variables.targets())),
     )

@@ -1,14 +1,15 @@
 """Charts with a line for each GPU, and what only some GPUs report."""
 
 from firsttoken import promql
-from firsttoken.catalogue import GPU_XID_LAST, HW_ID, Metric, find
+from firsttoken.catalogue import GPU_XID_LAST, HW_ID
+from firsttoken.dashboards import measures
 from firsttoken.dashboards.board import reported
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.panels import legend_of, query, state_timeline, timeseries
 from firsttoken.dashboards.style import GOOD, values
 from firsttoken.promql import Matcher, Scope
 
-__all__ = ["INDEX", "KEY", "NO_XID", "activity", "gpu_chart", "nvidia"]
+__all__ = ["INDEX", "KEY", "NO_XID", "activity", "gpu_chart", "nvidia", "wear"]
 
 INDEX = "hw.gpu.index"
 KEY = ("instance", INDEX, HW_ID.name)
@@ -19,14 +20,11 @@ NO_XID = values({"0": ("none", GOOD)})
 
 def _legend(scope: Scope) -> str:
     """The index first: the ids of one host's GPUs often differ only in the characters cut off."""
-    return legend_of("instance", *(scope.vocabulary.label(name) for name in KEY[1:]))
+    return legend_of(*_labels(scope))
 
 
-def _entry(name: str) -> Metric:
-    metric = find(name)
-    if metric is None:
-        raise ValueError(f"the catalogue has no {name}")
-    return metric
+def _labels(scope: Scope) -> tuple[str, ...]:
+    return ("instance", *(scope.vocabulary.label(name) for name in KEY[1:]))
 
 
 def gpu_chart(
@@ -42,8 +40,8 @@ def gpu_chart(
     """A line for each GPU, from an expression that keeps ``KEY`` apart."""
     return timeseries(
         title,
-        f"{text} The {MOST} GPUs with the highest values.",
-        [query(f"topk({MOST}, {expression})", _legend(scope))],
+        f"{text} The {MOST} GPUs with the highest peaks.",
+        [query(measures.highest(MOST, expression, *_labels(scope)), _legend(scope))],
         unit,
         width=width,
         maximum=most,
@@ -61,7 +59,7 @@ def activity(scope: Scope) -> tuple[Panel, ...]:
             "Memory bandwidth",
             "Share of the peak memory bandwidth in use. Decoding reads all weights for each step: "
             "near 80 % there is nothing left to gain but larger batches.",
-            promql.gauge(_entry("hw.gpu.memory.bandwidth.utilization"), each, "max"),
+            promql.gauge(measures.entry("hw.gpu.memory.bandwidth.utilization"), each, "max"),
             "percentunit",
             most=1,
             width=12,
@@ -71,7 +69,47 @@ def activity(scope: Scope) -> tuple[Panel, ...]:
             "Tensor pipes",
             "Share of cycles with a tensor pipe active. High with low bandwidth is prefill, low "
             "with high bandwidth is decoding, both low at full utilisation is a small batch.",
-            promql.gauge(_entry("hw.gpu.pipe.utilization"), tensor, "max"),
+            promql.gauge(measures.entry("hw.gpu.pipe.utilization"), tensor, "max"),
+            "percentunit",
+            most=1,
+            width=12,
+        ),
+    )
+
+
+def wear(scope: Scope) -> tuple[Panel, ...]:
+    """What a GPU counts before it fails, and what slows it down, where an exporter says so."""
+    each = scope.kept(*KEY)
+
+    def counted(name: str, title: str, text: str) -> Panel:
+        series = promql.selector(measures.entry(name), scope, window="$__rate_interval")
+        found = f"sum{each.grouping()} (increase({series}))"
+        return gpu_chart(scope, title, text, found, "short", width=12)
+
+    return reported(
+        lambda: counted(
+            "hw.errors",
+            "Memory errors",
+            "ECC errors, corrected and not. Corrected ones that come faster and faster announce "
+            "the others; after an uncorrected one the GPU wants a reset.",
+        ),
+        lambda: counted(
+            "hw.gpu.memory.remapped_rows",
+            "Remapped rows",
+            "Rows of memory replaced by spare ones. The spare ones run out: then the GPU is "
+            "exchanged.",
+        ),
+        lambda: counted(
+            "hw.gpu.pcie.replays",
+            "PCIe replays",
+            "Packets sent again. A steady flow is a bad slot, riser or cable.",
+        ),
+        lambda: gpu_chart(
+            scope,
+            "Throttled",
+            "Share of time with lowered clocks, for the reason with the largest. Heat is cooling, "
+            "power is the limit that was set.",
+            promql.gauge(measures.entry("hw.gpu.throttle.ratio"), each, "max"),
             "percentunit",
             most=1,
             width=12,
@@ -88,7 +126,14 @@ def nvidia(scope: Scope) -> tuple[Panel, ...]:
             "The last error code that the NVIDIA driver reported, since when, for GPUs that have "
             "one. It stays until the exporter restarts. NVIDIA's XID catalogue says what each "
             "means: 13, 31 and 43 are the application's; 48, 74, 79 and 95 are the hardware's.",
-            [query(f"topk({MOST}, {promql.gauge(GPU_XID_LAST, each, 'max')})", _legend(scope))],
+            [
+                query(
+                    measures.highest(
+                        MOST, promql.gauge(GPU_XID_LAST, each, "max"), *_labels(scope)
+                    ),
+                    _legend(scope),
+                )
+            ],
             mappings=[NO_XID],
         ),
     )

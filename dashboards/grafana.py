@@ -7,7 +7,6 @@ types, the fields that they use.  Field names are those of ``@grafana/schema`` 1
 """
 
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,18 +22,12 @@ __all__ = [
     "Panel",
     "Query",
     "Row",
-    "panel_id",
     "plain",
 ]
 
 SCHEMA_VERSION = 42
 DATASOURCE: Mapping[str, str] = {"type": "prometheus", "uid": "${datasource}"}
 GRID_WIDTH = 24
-
-
-def panel_id(key: str) -> int:
-    """An id that depends on the panel's key alone, so that ``viewPanel`` links stay valid."""
-    return zlib.crc32(key.encode()) % 1_000_000 + 1
 
 
 @attr.s(auto_attribs=True, kw_only=True)

@@ -27,6 +27,7 @@ _RECORDED = frozenset(
         recorded.BUDGET_LEFT,
         recorded.PERIOD,
         recorded.INFO,
+        recorded.LIMIT,
         recorded.THRESHOLD,
         *(name(window) for name in (recorded.bad, recorded.total) for window in ("5m", "1h")),
     }

@@ -1,5 +1,7 @@
 """LLM / KV cache: how full it is, what prefix caching saves, what a full cache costs."""
 
+import contextlib
+
 from firsttoken import promql
 from firsttoken.catalogue import (
     KV_CACHE_UTILIZATION,
@@ -11,23 +13,29 @@ from firsttoken.catalogue import (
 )
 from firsttoken.dashboards import measures, variables
 from firsttoken.dashboards.board import Board, Section, reported, service_notes
-from firsttoken.dashboards.grafana import Panel
+from firsttoken.dashboards.grafana import Panel, Query
 from firsttoken.dashboards.measures import WINDOW
 from firsttoken.dashboards.panels import query, stat, timeseries
 from firsttoken.dashboards.scatter import xy_chart
 from firsttoken.dashboards.style import BAD, GOOD, WARN, steps
-from firsttoken.promql import Scope
-from firsttoken.vocabulary import SEMCONV, Vocabulary
+from firsttoken.promql import Matcher, Scope
+from firsttoken.vocabulary import SEMCONV, NotReportedError, Vocabulary
 
 __all__ = ["UID", "board"]
 
 UID = "firsttoken-kv-cache"
 
 
-def hit_share(scope: Scope) -> str:
-    """The share of looked-up prompt tokens that the prefix cache had."""
-    looked_up = promql.rate(PREFIX_CACHE_QUERIES, WINDOW, scope)
-    value = promql.divide(promql.rate(PREFIX_CACHE_HITS, WINDOW, scope), looked_up)
+def of_tier(scope: Scope, tier: str = "") -> Scope:
+    """The engine's own prefix cache, or one outside, which is asked for what the own one lacks."""
+    return scope.matching(Matcher("gen_ai.server.cache.tier", tier))
+
+
+def hit_share(scope: Scope, tier: str = "") -> str:
+    """The share of looked-up prompt tokens that a prefix cache had."""
+    chosen = of_tier(scope, tier)
+    looked_up = promql.rate(PREFIX_CACHE_QUERIES, WINDOW, chosen)
+    value = promql.divide(promql.rate(PREFIX_CACHE_HITS, WINDOW, chosen), looked_up)
     return measures.or_idle(value, looked_up)
 
 
@@ -57,8 +65,8 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
         ),
         lambda: stat(
             "Prefix cache hits",
-            "Share of prompt tokens that did not have to be computed. What is good depends on the "
-            "prompts: 0 is right when no two share a beginning.",
+            "Share of prompt tokens that the engines found in their own cache. What is good "
+            "depends on the prompts: 0 is right when no two share a beginning.",
             [query(hit_share(scope), "hits")],
             "percentunit",
             width=4,
@@ -68,7 +76,8 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
         ),
         lambda: stat(
             "Prompt tokens/s saved",
-            "Prompt tokens per second that came from the prefix cache.",
+            "Prompt tokens per second that came from a prefix cache, the engines' own or one "
+            "outside.",
             [query(promql.rate(PREFIX_CACHE_HITS, WINDOW, scope), "saved")],
             "short",
             width=4,
@@ -110,7 +119,9 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
             "The 20 fullest instances.",
             [
                 query(
-                    f"topk(20, {promql.gauge(KV_CACHE_UTILIZATION, by_engine, 'max')})",
+                    measures.highest(
+                        20, promql.gauge(KV_CACHE_UTILIZATION, by_engine, "max"), "instance"
+                    ),
                     "{{instance}}",
                 )
             ],
@@ -121,7 +132,12 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
         lambda: timeseries(
             "Preemptions by instance",
             "Preempted requests per second; the 20 instances with the most.",
-            [query(f"topk(20, {promql.rate(PREEMPTIONS, WINDOW, by_engine)})", "{{instance}}")],
+            [
+                query(
+                    measures.highest(20, promql.rate(PREEMPTIONS, WINDOW, by_engine), "instance"),
+                    "{{instance}}",
+                )
+            ],
             "ops",
             width=12,
         ),
@@ -143,12 +159,18 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
 def _prefix(scope: Scope) -> tuple[Panel, ...]:
     by_engine = scope.kept("instance")
 
+    def shares() -> list[Query]:
+        found = [query(hit_share(scope), "own")]
+        with contextlib.suppress(NotReportedError):
+            found.append(query(hit_share(scope, "external"), "outside"))
+        return found
+
     def found_and_computed() -> Panel:
-        looked_up = promql.rate(PREFIX_CACHE_QUERIES, WINDOW, scope)
+        looked_up = promql.rate(PREFIX_CACHE_QUERIES, WINDOW, of_tier(scope))
         hits = promql.rate(PREFIX_CACHE_HITS, WINDOW, scope)
         return timeseries(
             "Prompt tokens/s found and computed",
-            "Looked-up prompt tokens per second: found in the cache, and left to compute.",
+            "Prompt tokens per second: found in a cache, and left to compute.",
             [query(hits, "found"), query(f"{looked_up} - {hits}", "computed")],
             "short",
             stacked=True,
@@ -158,8 +180,9 @@ def _prefix(scope: Scope) -> tuple[Panel, ...]:
         lambda: timeseries(
             "Prefix cache hits",
             "Share of the looked-up prompt tokens that were found. It falls when prompts change, "
-            "when the cache is too small, or when sessions move between replicas.",
-            [query(hit_share(scope), "hits")],
+            "when the cache is too small, or when sessions move between replicas. A cache outside "
+            "the engine is asked only for what the own one lacks, so its share is of those.",
+            shares(),
             "percentunit",
             maximum=1,
         ),
@@ -168,7 +191,7 @@ def _prefix(scope: Scope) -> tuple[Panel, ...]:
             "Prefix cache hits by instance",
             "Hit share of the 20 instances with the lowest. A replica far below the others does "
             "not get the sessions that it has in its cache.",
-            [query(f"bottomk(20, {hit_share(by_engine)})", "{{instance}}")],
+            [query(measures.lowest(20, hit_share(by_engine), "instance"), "{{instance}}")],
             "percentunit",
             maximum=1,
         ),

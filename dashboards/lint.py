@@ -6,16 +6,20 @@ also where matchers follow the name, and ``increase`` needs ``$__rate_interval``
 A finding that is right to ignore is an ``Exclusion`` with its reason.
 """
 
+import functools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import promql_parser
+
 from firsttoken.catalogue import METRICS, Instrument
-from firsttoken.dashboards.expand import panels
+from firsttoken.dashboards.expand import View, expand, initial, panels
 from firsttoken.dashboards.known import names_of, unknown
 from firsttoken.dashboards.promscan import Selector, selectors
+from firsttoken.dashboards.variables import PLACE
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
 __all__ = ["EXCLUSIONS", "Exclusion", "Finding", "lint"]
@@ -24,6 +28,8 @@ MOST_PANELS, MOST_QUERIES = 40, 60
 UNITS = frozenset(
     {"bytes", "celsius", "joule", "ops", "percentunit", "reqps", "s", "short", "watt"}
 )  # those of Grafana's closed list that the dashboards use
+CHOSEN = frozenset({*PLACE, "instance", "pod", "gen_ai_request_model", "hw_id", "hw_model"})
+"""Labels whose values are the reader's to choose."""
 _RATES = frozenset({"rate", "irate", "increase"})
 _LABEL_QUERY = re.compile(r"(label_names|label_values|metrics|query_result)\((.+)\)")
 
@@ -75,7 +81,7 @@ EXCLUSIONS: tuple[Exclusion, ...] = (
 class _Linted:
     shape: Mapping[str, Any]
     known: Mapping[str, frozenset[str]]
-    uids: frozenset[str]
+    variables_of: Mapping[str, frozenset[str]]
 
     def finding(self, rule: str, message: str, panel: str = "") -> Finding:
         return Finding(rule, self.shape["uid"], panel, message)
@@ -144,13 +150,34 @@ def _panel_basics(linted: _Linted) -> Iterator[Finding]:
 def _target_rules(linted: _Linted) -> Iterator[Finding]:
     for panel, expression, found in linted.targets():
         name = panel["title"]
-        if expression.count("(") != expression.count(")") or not found:
-            yield linted.finding("target-promql-rule", f"not PromQL: {expression}", name)
+        wrong = _not_promql(linted, expression)
+        if wrong or not found:
+            yield linted.finding("target-promql-rule", f"{wrong}: {expression}", name)
         for selector in found:
             yield from _selector_rules(linted, name, selector)
         for target in panel["targets"]:
             if target["datasource"].get("type") != "prometheus":
                 yield linted.finding("target-logql-rule", "asks something but Prometheus", name)
+                if re.search(r"\[(?!\$__auto\])", target["expr"]):
+                    yield linted.finding("target-logql-auto-rule", "ranges must be $__auto", name)
+
+
+def _not_promql(linted: _Linted, expression: str) -> str:
+    """What a parser of Prometheus 3's PromQL objects to, with the variables filled in."""
+    values = {**View(0, 3600, 15).built_in(), **initial(linted.shape)}
+    try:
+        return _objection(expand(expression, values))
+    except ValueError as exc:  # a variable that is not there
+        return str(exc)
+
+
+@functools.lru_cache(maxsize=4096)
+def _objection(expression: str) -> str:
+    try:
+        promql_parser.parse(expression)
+    except ValueError as exc:
+        return str(exc)
+    return ""
 
 
 def _selector_rules(linted: _Linted, panel: str, selector: Selector) -> Iterator[Finding]:
@@ -165,6 +192,12 @@ def _selector_rules(linted: _Linted, panel: str, selector: Selector) -> Iterator
         yield linted.finding("target-counter-agg-rule", f"{selector.name} is a counter", panel)
     if _is_recorded(selector):  # the rules keep no job and no instance
         return
+    for label in PLACE[1:]:
+        if selector.label(label) is None:
+            yield linted.finding("target-place", f"{selector.name} needs {label}", panel)
+    for matcher in selector.labels:
+        if matcher.name in CHOSEN and "$" not in matcher.value:
+            yield linted.finding("hard-coded", f'{matcher.name}="{matcher.value}"', panel)
     for label in ("job", "instance"):
         found = selector.label(label)
         if found is None or (found.operator, found.value) != ("=~", f"${label}"):
@@ -207,7 +240,8 @@ def _meaning(linted: _Linted) -> Iterator[Finding]:
             yield linted.finding("or-vector-on-groups", expression, panel["title"])
         names = {selector.name for selector in found}
         for name in names:
-            alone = name.endswith("_sum") and name[:-4] + "_count" not in names
+            summed = name.endswith("_sum") and name not in linted.known["counters"]
+            alone = summed and name[:-4] + "_count" not in names
             if alone:
                 yield linted.finding("sum-without-count", name, panel["title"])
 
@@ -224,8 +258,14 @@ def _shape(linted: _Linted) -> Iterator[Finding]:
     for name in linted.variables:
         if not re.search(rf"\$(\{{{name}[:}}]|{name}\b)", text):
             yield linted.finding("unused-variable", f"${name}")
-    for uid in set(re.findall(r"/d/([a-zA-Z0-9-]+)", text)) - linted.uids:
+    for uid in set(re.findall(r"/d/([a-zA-Z0-9-]+)", text)) - linted.variables_of.keys():
         yield linted.finding("dead-link", uid)
+    for uid, query in re.findall(r"/d/([a-zA-Z0-9-]+)\?([^\"\\]*)", text):
+        passed = set(re.findall(r"\$\{(\w+):queryparam\}|var-(\w+)=", query))
+        unknown_there = {a or b for a, b in passed} - linted.variables_of.get(uid, frozenset())
+        if unknown_there:
+            told = f"{uid} has no {', '.join(sorted(unknown_there))}"
+            yield linted.finding("link-variables", told)
     for panel in every:
         defaults = panel["fieldConfig"]["defaults"]
         if "maxDataPoints" in panel:
@@ -255,21 +295,29 @@ def lint(
 ) -> tuple[Finding, ...]:
     """Everything the rules object to and no exclusion covers, in reading order."""
     names = names_of(vocabulary)
-    known = {"names": names, "gauges": _gauges(vocabulary) | {"up"}}
+    known = {
+        "names": names,
+        "gauges": _series(vocabulary, Instrument.GAUGE, Instrument.UPDOWNCOUNTER) | {"up"},
+        "counters": _series(vocabulary, Instrument.COUNTER),
+    }
+    variables_of = {
+        uid: frozenset(variable["name"] for variable in shape["templating"]["list"])
+        for uid, shape in dashboards.items()
+    }
     found = [
         finding
         for shape in dashboards.values()
         for rule in RULES
-        for finding in rule(_Linted(shape, known, frozenset(dashboards)))
+        for finding in rule(_Linted(shape, known, variables_of))
     ]
     kept = [f for f in found if not any(exclusion.covers(f) for exclusion in exclusions)]
     return tuple(dict.fromkeys(kept))
 
 
-def _gauges(vocabulary: Vocabulary) -> frozenset[str]:
+def _series(vocabulary: Vocabulary, *instruments: Instrument) -> frozenset[str]:
     return frozenset(
         variant.series
         for metric in METRICS
-        if metric.instrument in (Instrument.GAUGE, Instrument.UPDOWNCOUNTER)
+        if metric.instrument in instruments
         for variant in vocabulary.variants.get(metric.name, ())
     )

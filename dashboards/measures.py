@@ -4,8 +4,9 @@ Each gives NaN where the series exist and nothing happened ("no traffic"), and n
 no series exists ("not reported").
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from typing import Any
 
 from firsttoken import promql
 from firsttoken.catalogue import (
@@ -19,9 +20,11 @@ from firsttoken.catalogue import (
     TOKEN_TYPE,
     TOKENS_PROCESSED,
     Metric,
+    find,
 )
 from firsttoken.dashboards.grafana import Query
 from firsttoken.dashboards.panels import query
+from firsttoken.dashboards.style import by_name, gauge_cell
 from firsttoken.promql import Matcher, Scope
 
 __all__ = [
@@ -29,10 +32,14 @@ __all__ = [
     "QUANTILES",
     "WINDOW",
     "answering",
+    "column_formats",
     "distribution",
+    "entry",
     "error_share",
     "finished",
+    "highest",
     "kv_usage",
+    "lowest",
     "mean",
     "of_kind",
     "or_idle",
@@ -49,6 +56,41 @@ PHASES: Mapping[str, Metric] = {
     "prefill": PREFILL_DURATION,
     "decode": DECODE_DURATION,
 }
+
+
+def entry(name: str) -> Metric:
+    """A metric that few panels show, by its name in the catalogue."""
+    metric = find(name)
+    if metric is None:
+        raise ValueError(f"the catalogue has no {name}")
+    return metric
+
+
+COLUMNS: Mapping[str, tuple[str, int]] = {
+    "Running": ("short", 0),
+    "Waiting": ("short", 0),
+    "KV cache": ("percentunit", 0),
+    "Requests": ("reqps", 2),
+    "Output tokens/s": ("short", 0),
+    "Error share": ("percentunit", 2),
+    "TTFT p95": ("s", 1),
+    "TPOT p95": ("s", 1),
+    "Preemptions": ("ops", 2),
+}
+"""Unit and decimals of a column, the same in every table."""
+
+
+def column_formats(names: Iterable[str]) -> tuple[Mapping[str, Any], ...]:
+    """Field overrides that give columns of these names their unit."""
+    return tuple(
+        by_name(
+            name,
+            {"id": "unit", "value": COLUMNS[name][0]},
+            {"id": "decimals", "value": COLUMNS[name][1]},
+            *(gauge_cell() if name == "KV cache" else ()),
+        )
+        for name in names
+    )
 
 
 def or_idle(value: str, traffic: str) -> str:
@@ -121,6 +163,21 @@ def within(metric: Metric, bound: str, scope: Scope) -> str:
     measured = promql.count_rate(metric, WINDOW, scope)
     every = f"({measured} + ({finished(scope, 'error')} or 0 * {measured}))"
     return or_idle(f"{good} / ({every} > 0)", measured)
+
+
+def highest(most: int, value: str, *labels: str) -> str:
+    """Of a value that ``labels`` keep apart, the series with the highest peaks in the time range.
+
+    ``topk`` alone picks anew at each step: over a day every series has its turn.
+    """
+    peaks = f"max_over_time(({value})[$__range:$__interval] @ end())"
+    return f"({value}) and on ({', '.join(labels)}) topk({most}, {peaks})"
+
+
+def lowest(most: int, value: str, *labels: str) -> str:
+    """As ``highest``, the series with the lowest value at any time of the range."""
+    troughs = f"min_over_time(({value})[$__range:$__interval] @ end())"
+    return f"({value}) and on ({', '.join(labels)}) bottomk({most}, {troughs})"
 
 
 def answering(scope: Scope) -> str:

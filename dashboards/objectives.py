@@ -5,7 +5,13 @@ from firsttoken.catalogue import REQUEST_MODEL
 from firsttoken.dashboards import variables
 from firsttoken.vocabulary import Vocabulary
 
-__all__ = ["Objectives"]
+__all__ = ["Objectives", "firing"]
+
+
+def firing(*matchers: str) -> str:
+    """The firing alerts of services that have objectives, and no others."""
+    chosen = ", ".join(('alertstate="firing"', *matchers))
+    return f"(ALERTS{{{chosen}}} and on ({recorded.SERVICE_LABEL}) {recorded.OBJECTIVE})"
 
 
 class Objectives:
@@ -65,7 +71,8 @@ class Objectives:
 
     def burn_by_window(self) -> str:
         """The fastest burn rate of the chosen objectives, for each window that is recorded."""
-        share = f"{self.windows(recorded.BAD)} / ({self.windows(recorded.TOTAL)} > 0)"
+        total = self.windows(recorded.TOTAL)
+        share = f"{self.windows(recorded.BAD)} / ({total} > 0) or {total} * NaN"
         return f"max by (window) ({self.joined(share, '/', self.allowed())})"
 
     def exhaustion(self) -> str:
@@ -74,7 +81,17 @@ class Objectives:
         left = f"clamp_min({self.budget_left()}, 0) / clamp_min({self.burn('min')}, 1e-9)"
         return self.joined(left, "*", period)
 
+    def closeness(self, tier: str) -> str:
+        """How close each objective is to the alert of a tier: it fires while this is above 1.
+
+        An alert needs its share of bad events in both of its windows; one without traffic has none.
+        """
+        total = self.windows(recorded.TOTAL)
+        share = f"{self.windows(recorded.BAD)} / ({total} > 0) or {total} * 0"
+        limit = f'{recorded.LIMIT}{{{recorded.BURN_LABEL}="{tier}", {self._per_objective}}}'
+        both = f"on ({self.key}, {recorded.WINDOW_LABEL}) group_left ()"
+        return f"min by ({self.key}, {self.model}) (({share}) / {both} {limit})"
+
     def alerts(self, *more: str) -> str:
-        """The firing alerts of the chosen objectives, and those of no objective."""
-        matchers = ['alertstate="firing"', f'{recorded.SERVICE_LABEL}=~"$service|"', *more]
-        return f"ALERTS{{{', '.join(matchers)}}}"
+        """The firing alerts of the chosen services; whoever else labels alerts is left out."""
+        return firing(f'{recorded.SERVICE_LABEL}=~"$service"', *more)

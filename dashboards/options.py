@@ -10,7 +10,14 @@ from firsttoken.errors import UsageError
 from firsttoken.sources import COLLECTOR, vocabulary_of
 from firsttoken.vocabulary import Vocabulary
 
-__all__ = ["Seconds", "chosen", "names_argument", "prometheus_option", "source_option"]
+__all__ = [
+    "Seconds",
+    "chosen",
+    "names_argument",
+    "prometheus_option",
+    "runbooks_option",
+    "source_option",
+]
 
 
 class Seconds(click.ParamType[float]):
@@ -50,15 +57,20 @@ source_option = click.option(
     show_default=True,
     help="What Prometheus scrapes: the collector, or profiles such as vllm,dcgm.",
 )
+runbooks_option = click.option(
+    "--runbooks", default="", help="Address of the folder of runbooks; alerts lead to their pages."
+)
 
 
-def chosen(names: tuple[str, ...], vocabulary: Vocabulary) -> dict[str, dict[str, Any]]:
+def chosen(
+    names: tuple[str, ...], vocabulary: Vocabulary, runbooks: str = ""
+) -> dict[str, dict[str, Any]]:
     """The dashboards of these uids, or all, for what Prometheus scrapes.
 
     Raises UsageError for a uid that is none, and for sources that cannot be drawn together.
     """
     try:
-        every = render.dashboards(vocabulary)
+        every = render.dashboards(vocabulary, runbooks=runbooks)
     except ValueError as exc:  # one metric in different units
         raise UsageError(f"source {vocabulary.name}: {exc}") from None
     for name in names:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import attr
+
 from firsttoken.dashboards.grafana import Panel, Query
 from firsttoken.dashboards.style import BLUE, NOT_REPORTED, idle_mapping, steps
 
@@ -116,16 +118,20 @@ def stat(
     minimum: float | None = None,
     maximum: float | None = None,
     decimals: int | None = None,
-    graph: bool = True,
+    graph: bool = False,
     links: Sequence[Mapping[str, Any]] = (),
 ) -> Panel:
-    """One big number; judged by ``thresholds``, or neutral without them."""
+    """One big number; judged by ``thresholds``, or neutral without them.
+
+    It is what is the case at the end of the time range.  Over a range the last point of a series
+    that has ended would pass for that; only a query that never ends may have a ``graph``.
+    """
     judged = thresholds is not None
     return Panel(
         kind="stat",
         title=title,
         description=description,
-        targets=list(queries),
+        targets=[attr.evolve(one, instant=not graph) for one in queries],
         width=width,
         height=height,
         links=[*links],

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from firsttoken.promql import quote
+
 __all__ = ["Label", "Selector", "selectors"]
 
 _TOKEN = re.compile(
@@ -67,7 +69,7 @@ class Selector:
     @property
     def text(self) -> str:
         """The selector without its window, as PromQL."""
-        body = ", ".join(f'{x.name}{x.operator}"{x.value}"' for x in self.labels)
+        body = ", ".join(f"{x.name}{x.operator}{quote(x.value)}" for x in self.labels)
         return f"{self.name}{{{body}}}" if body else self.name
 
 

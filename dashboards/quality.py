@@ -31,7 +31,7 @@ from firsttoken.dashboards.panels import (
 )
 from firsttoken.dashboards.style import BAD, GOOD, WARN, by_name, steps, values
 from firsttoken.promql import Scope
-from firsttoken.vocabulary import SEMCONV, Vocabulary
+from firsttoken.vocabulary import SEMCONV, NotReportedError, Vocabulary
 
 __all__ = ["UID", "board"]
 
@@ -50,16 +50,15 @@ NEEDED = (
 UP_OR_DOWN = values({"0": ("down", BAD), "1": ("up", GOOD)})
 
 
-def _targets() -> str:
-    return variables.target_matchers(*variables.PLACE, "instance")
-
-
 def _standard(name: str) -> str:
-    return f"{name}{{{_targets()}}}"
+    return f"{name}{{{variables.targets()}}}"
 
 
 def missing(scope: Scope) -> str:
-    """One series for each needed metric that no chosen target has, named by a label."""
+    """One series for each needed metric that no chosen target has, named by a label.
+
+    Raises NotReportedError where the source has no engine at all.
+    """
     found = []
     for metric in NEEDED:
         if not scope.vocabulary.reports(metric):
@@ -68,6 +67,8 @@ def missing(scope: Scope) -> str:
         series = promql.selector(metric, scope, suffix=suffix)
         name = promql.quote(metric.name)
         found.append(f'label_replace(absent({series}), "metric", {name}, "", "")')
+    if not found:
+        raise NotReportedError(NEEDED[0], scope.vocabulary.name)
     return f"max by (metric) ({' or '.join(found)})"
 
 
@@ -89,6 +90,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "Targets that Prometheus knows of in the chosen place. 0: nothing is discovered.",
             [query(f"count({up}) or vector(0)", "targets")],
             "short",
+            graph=True,
             width=4,
             thresholds=steps((None, BAD), (1, GOOD)),
             mappings=[values({"0": ("NONE", BAD)})],
@@ -115,6 +117,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "that is off, or a profile that does not fit. The table below names them.",
             [query(f"count({missing(scope)}) or vector(0)", "missing")],
             "short",
+            graph=True,
             width=4,
             thresholds=steps((None, GOOD), (1, WARN)),
             mappings=[values({"0": ("none", GOOD)})],
@@ -136,13 +139,13 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "s",
             width=4,
             thresholds=steps((None, GOOD), (60, WARN), (240, BAD)),
-            graph=False,
         ),
     )
 
 
 def _names(scope: Scope) -> tuple[Panel, ...]:
-    untranslated = f'count by (__name__, job) ({{__name__=~"{UNTRANSLATED}", {_targets()}}})'
+    found = f'{{__name__=~"{UNTRANSLATED}", {variables.targets()}}}'
+    untranslated = f"topk(100, count by (__name__, job) ({found}))"
     shown = reported(
         lambda: table(
             "Needed metrics that nobody reports",
@@ -179,7 +182,12 @@ def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:
             "Targets",
             "Whether each target could be scraped. The 30 that were down most are enough to see a "
             "pattern: one, a node, or all.",
-            [query(f"bottomk(30, {_standard(variables.UP)})", legend_of("job", "instance"))],
+            [
+                query(
+                    measures.lowest(30, _standard(variables.UP), "job", "instance"),
+                    legend_of("job", "instance"),
+                )
+            ],
             mappings=[UP_OR_DOWN],
             width=12,
             height=8,
@@ -189,7 +197,7 @@ def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:
             "Whether the collector read each of its sources whole.",
             [
                 query(
-                    f"bottomk(30, {promql.gauge(SOURCE_UP, each, 'min')})",
+                    measures.lowest(30, promql.gauge(SOURCE_UP, each, "min"), "instance", source),
                     legend_of("instance", source),
                 )
             ],
@@ -202,7 +210,7 @@ def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:
             "How long Prometheus waits for each target; the 20 slowest.",
             [
                 query(
-                    f"topk(20, {_standard('scrape_duration_seconds')})",
+                    measures.highest(20, _standard("scrape_duration_seconds"), "job", "instance"),
                     legend_of("job", "instance"),
                 )
             ],
@@ -214,7 +222,9 @@ def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:
             "how long the collector's own page takes.",
             [
                 query(
-                    f"topk(20, {promql.gauge(SOURCE_DURATION, each, 'max')})",
+                    measures.highest(
+                        20, promql.gauge(SOURCE_DURATION, each, "max"), "instance", source
+                    ),
                     legend_of("instance", source),
                 )
             ],
@@ -226,7 +236,9 @@ def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:
             "stops taking new values.",
             [
                 query(
-                    f"topk(20, {promql.gauge(SOURCE_SAMPLES, each, 'max')})",
+                    measures.highest(
+                        20, promql.gauge(SOURCE_SAMPLES, each, "max"), "instance", source
+                    ),
                     legend_of("instance", source),
                 )
             ],
@@ -275,7 +287,7 @@ def _series(scope: Scope) -> tuple[Panel, ...]:
 
 def board(vocabulary: Vocabulary = SEMCONV) -> Board:
     """The dashboard for one vocabulary."""
-    scope = Scope(vocabulary=vocabulary, extra=_targets())
+    scope = Scope(vocabulary=vocabulary, extra=variables.targets())
     return Board(
         uid=UID,
         title="LLM / Data quality",

@@ -1,5 +1,6 @@
 """All dashboards as JSON, and the forms in which a Grafana can be given them."""
 
+import functools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -12,8 +13,7 @@ from firsttoken.vocabulary import SEMCONV, NotReportedError, Vocabulary
 
 __all__ = ["configmap", "dashboards", "grafana_dashboard", "provider", "to_json", "to_json_list"]
 
-BOARDS = (
-    slo.board,
+OTHERS = (
     service.board,
     replica.board,
     kvcache.board,
@@ -25,14 +25,16 @@ CONFIGMAP_LIMIT = 1_000_000
 """Bytes that a ConfigMap may hold: Kubernetes' limit is 1 MiB with its metadata."""
 
 
-def dashboards(vocabulary: Vocabulary = SEMCONV) -> dict[str, dict[str, Any]]:
-    """Every dashboard by its uid, in reading order.
+def dashboards(
+    vocabulary: Vocabulary = SEMCONV, *, runbooks: str = ""
+) -> dict[str, dict[str, Any]]:
+    """Every dashboard by its uid, in reading order; alerts lead to pages in ``runbooks``.
 
     A panel whose metric the vocabulary lacks is left out; so is a dashboard that then has nothing
     to choose from or to show, and every link to it.
     """
     kept = {}
-    for board in BOARDS:
+    for board in (functools.partial(slo.board, runbooks=runbooks), *OTHERS):
         try:
             shape = build(board(vocabulary), vocabulary)
         except NotReportedError:

@@ -13,12 +13,19 @@ from firsttoken.catalogue import (
     TOKENS_PROCESSED,
 )
 from firsttoken.dashboards import measures, variables
-from firsttoken.dashboards.board import Board, Section, link_to, reported, service_notes
+from firsttoken.dashboards.board import (
+    Board,
+    Section,
+    expressions,
+    link_to,
+    reported,
+    service_notes,
+)
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
 from firsttoken.dashboards.panels import instant, legend_of, query, stat, table, timeseries
 from firsttoken.dashboards.service import outage_tile
-from firsttoken.dashboards.style import BAD, GOOD, WARN, by_name, gauge_cell, steps, values
+from firsttoken.dashboards.style import BAD, GOOD, WARN, by_name, steps, values
 from firsttoken.promql import Scope
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
@@ -26,7 +33,8 @@ __all__ = ["UID", "board"]
 
 UID = "firsttoken-replica"
 MOST = 20
-"""Lines in a chart at most: those with the highest values."""
+"""Lines in a chart at most: those with the highest peaks."""
+ROWS = 100
 LETTERS = "ABCDEFGHIJ"
 
 
@@ -56,7 +64,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
         lambda: stat(
             "Restarts",
             "Engines whose counters began again within the time range shown.",
-            [instant(restarted, "restarts")],
+            [query(restarted, "restarts")],
             "short",
             decimals=0,
             thresholds=steps((None, GOOD), (1, WARN)),
@@ -102,14 +110,12 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "95th percentile of the time to first token on the replica where it is highest.",
             [instant(f"max({measures.p95(TIME_TO_FIRST_TOKEN, each)})", "p95")],
             "s",
-            graph=False,
         ),
         lambda: stat(
             "Worst TPOT p95",
             "95th percentile of the time per output token on the replica where it is highest.",
             [instant(f"max({measures.p95(TIME_PER_OUTPUT_TOKEN, each)})", "p95")],
             "s",
-            graph=False,
         ),
     )
 
@@ -139,24 +145,33 @@ def _links() -> dict[str, object]:
 
 def _replicas(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept("instance", "pod", ENGINE.name)
+    keys = f"instance, pod, {scope.vocabulary.label(ENGINE.name)}"
 
     def panel() -> Panel:
-        columns = {
-            "Running": (promql.gauge(REQUESTS_RUNNING, each), "short", 0),
-            "Waiting": (promql.gauge(REQUESTS_WAITING, each), "short", 0),
-            "KV cache": (promql.gauge(KV_CACHE_UTILIZATION, each, "max"), "percentunit", 0),
-            "Requests": (measures.finished(each), "reqps", 2),
-            "Output tokens/s": (measures.tokens(each, "output"), "short", 0),
-            "Error share": (measures.error_share(each), "percentunit", 2),
-            "TTFT p95": (measures.p95(TIME_TO_FIRST_TOKEN, each), "s", 1),
-            "TPOT p95": (measures.p95(TIME_PER_OUTPUT_TOKEN, each), "s", 1),
-            "Preemptions": (promql.rate(PREEMPTIONS, WINDOW, each), "ops", 2),
-        }
+        slowest = ""
+        if scope.vocabulary.reports(TIME_TO_FIRST_TOKEN):
+            first_token = measures.p95(TIME_TO_FIRST_TOKEN, each)
+            rank = f"{first_token} or -1 * {promql.gauge(REQUESTS_RUNNING, each)}"
+            slowest = f" and on ({keys}) topk({ROWS}, {rank})"
+        columns = expressions(
+            {
+                "Running": lambda: promql.gauge(REQUESTS_RUNNING, each),
+                "Waiting": lambda: promql.gauge(REQUESTS_WAITING, each),
+                "KV cache": lambda: promql.gauge(KV_CACHE_UTILIZATION, each, "max"),
+                "Requests": lambda: measures.finished(each),
+                "Output tokens/s": lambda: measures.tokens(each, "output"),
+                "Error share": lambda: measures.error_share(each),
+                "TTFT p95": lambda: measures.p95(TIME_TO_FIRST_TOKEN, each),
+                "TPOT p95": lambda: measures.p95(TIME_PER_OUTPUT_TOKEN, each),
+                "Preemptions": lambda: promql.rate(PREEMPTIONS, WINDOW, each),
+            }
+        )
         return table(
             "Replicas",
-            "One line an engine rank of an instance. Follow an instance to see it alone, to its "
+            "One line an engine rank of an instance, at most the "
+            f"{ROWS} with the slowest first tokens. Follow an instance to see it alone, to its "
             "GPUs, its logs or its traces. The odd one out is the one to look at.",
-            [instant(expression, shape="table") for expression, _, _ in columns.values()],
+            [instant(f"({text}){slowest}", shape="table") for text in columns.values()],
             height=9,
             columns={
                 "instance": "Instance",
@@ -164,19 +179,11 @@ def _replicas(scope: Scope) -> tuple[Panel, ...]:
                 scope.vocabulary.label(ENGINE.name): "Rank",
                 **{f"Value #{LETTERS[i]}": name for i, name in enumerate(columns)},
             },
-            sort_by="TTFT p95",
+            sort_by="TTFT p95" if "TTFT p95" in columns else next(iter(columns)),
             descending=True,
             overrides=[
                 by_name("Instance", _links()),
-                *(
-                    by_name(
-                        name,
-                        {"id": "unit", "value": unit},
-                        {"id": "decimals", "value": decimals},
-                        *(gauge_cell() if name == "KV cache" else ()),
-                    )
-                    for name, (_, unit, decimals) in columns.items()
-                ),
+                *measures.column_formats(columns),
             ],
         )
 
@@ -187,13 +194,26 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept("instance", ENGINE.name)
     legend = legend_of("instance", scope.vocabulary.label(ENGINE.name))
 
+    keys = ("instance", scope.vocabulary.label(ENGINE.name))
+
     def chart(
-        title: str, text: str, expression: str, unit: str, most: float | None = None
+        title: str,
+        text: str,
+        expression: str,
+        unit: str,
+        *,
+        most: float | None = None,
+        idle_too: bool = False,
     ) -> Panel:
+        shown = [measures.highest(MOST // 2 if idle_too else MOST, expression, *keys)]
+        which = f"The {MOST} replicas with the highest peaks."
+        if idle_too:
+            shown.append(measures.lowest(MOST // 2, expression, *keys))
+            which = f"The {MOST // 2} replicas with the highest peaks and as many with the lowest."
         return timeseries(
             title,
-            f"{text} The {MOST} replicas with the highest values.",
-            [query(f"topk({MOST}, {expression})", legend)],
+            f"{text} {which}",
+            [query(" or ".join(f"({one})" for one in shown), legend)],
             unit,
             maximum=most,
             many=True,
@@ -206,6 +226,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
             "others work gets no requests, or is stuck.",
             promql.gauge(REQUESTS_RUNNING, each),
             "short",
+            idle_too=True,
         ),
         lambda: chart(
             "Waiting by replica",
@@ -218,7 +239,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
             "Usage of each KV cache. The fullest one is where requests are preempted first.",
             promql.gauge(KV_CACHE_UTILIZATION, each, "max"),
             "percentunit",
-            1,
+            most=1,
         ),
         lambda: chart(
             "Mean TTFT by replica",
@@ -239,6 +260,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
             "Tokens generated per second by each replica.",
             measures.tokens(each, "output"),
             "short",
+            idle_too=True,
         ),
     )
 

@@ -17,7 +17,15 @@ from firsttoken.catalogue import (
     Metric,
 )
 from firsttoken.dashboards import measures, variables
-from firsttoken.dashboards.board import Board, Section, link_to, panel_link, reported, service_notes
+from firsttoken.dashboards.board import (
+    Board,
+    Section,
+    expressions,
+    link_to,
+    panel_link,
+    reported,
+    service_notes,
+)
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
 from firsttoken.dashboards.panels import heatmap, instant, query, stat, table, timeseries
@@ -27,7 +35,6 @@ from firsttoken.dashboards.style import (
     WARN,
     by_name,
     colours,
-    gauge_cell,
     objective_line,
     steps,
     values,
@@ -38,6 +45,8 @@ from firsttoken.vocabulary import SEMCONV, Vocabulary
 __all__ = ["UID", "board", "outage_tile"]
 
 UID = "firsttoken-service"
+BOUNDS = (("ttft", TIME_TO_FIRST_TOKEN, "0.5"), ("tpot", TIME_PER_OUTPUT_TOKEN, "0.05"))
+"""Variables that choose a bucket bound: name, histogram, and the bound at first."""
 INTERPOLATED = (
     "Percentiles are interpolated inside a bucket: they are as exact as the bucket is narrow."
 )
@@ -71,6 +80,7 @@ def outage_tile(scope: Scope) -> Panel:
         "them; it stays red for as long as it lasts. Look at Data quality next.",
         [query(measures.answering(scope), "answering")],
         "short",
+        graph=True,
         thresholds=steps((None, BAD), (1, GOOD)),
         mappings=[values({"0": ("NONE", BAD)})],
         links=[panel_link(link_to("Data quality", "firsttoken-data-quality", "job"))],
@@ -191,6 +201,50 @@ def _traffic(scope: Scope) -> tuple[Panel, ...]:
     )
 
 
+def _at_the_door(scope: Scope) -> tuple[Panel, ...]:
+    """What the HTTP server answers, which the engine may never have seen."""
+    server = Scope(vocabulary=scope.vocabulary, extra=variables.targets())
+    status = "http.response.status_class"
+    shown = f"{{{{{scope.vocabulary.label(status)}}}}}"
+    return reported(
+        lambda: timeseries(
+            "HTTP responses",
+            "Responses per second by class of status, of all routes and models of the chosen "
+            "instances. 4xx are mistakes of clients, or limits; 5xx are failures that the engine "
+            "may know nothing of.",
+            [
+                query(
+                    promql.rate(
+                        measures.entry("http.server.requests"), WINDOW, server.kept(status)
+                    ),
+                    shown,
+                )
+            ],
+            "reqps",
+            width=12,
+            stacked=True,
+            overrides=colours("2xx", "4xx", "5xx"),
+        ),
+        lambda: timeseries(
+            "Rejected requests",
+            "Requests per second that a limit of the engine's queue refused, by limit. They are "
+            "in no latency, and their clients must try again.",
+            [
+                query(
+                    promql.rate(
+                        measures.entry("gen_ai.server.requests.rejected"),
+                        WINDOW,
+                        scope.kept("error.type"),
+                    ),
+                    f"{{{{{scope.vocabulary.label('error.type')}}}}}",
+                )
+            ],
+            "reqps",
+            width=12,
+        ),
+    )
+
+
 def _saturation(scope: Scope) -> tuple[Panel, ...]:
     return reported(
         lambda: timeseries(
@@ -247,38 +301,32 @@ def _models(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept(REQUEST_MODEL.name)
 
     def panel() -> Panel:
-        expressions = {
-            "Requests": (measures.finished(each), "reqps", 2),
-            "Output tokens/s": (measures.tokens(each, "output"), "short", 0),
-            "Error share": (measures.error_share(each), "percentunit", 2),
-            "TTFT p95": (measures.p95(TIME_TO_FIRST_TOKEN, each), "s", 1),
-            "TPOT p95": (measures.p95(TIME_PER_OUTPUT_TOKEN, each), "s", 1),
-            "Waiting": (promql.gauge(REQUESTS_WAITING, each), "short", 0),
-            "KV cache": (promql.gauge(KV_CACHE_UTILIZATION, each, "max"), "percentunit", 0),
-        }
+        columns = expressions(
+            {
+                "Requests": lambda: measures.finished(each),
+                "Output tokens/s": lambda: measures.tokens(each, "output"),
+                "Error share": lambda: measures.error_share(each),
+                "TTFT p95": lambda: measures.p95(TIME_TO_FIRST_TOKEN, each),
+                "TPOT p95": lambda: measures.p95(TIME_PER_OUTPUT_TOKEN, each),
+                "Waiting": lambda: promql.gauge(REQUESTS_WAITING, each),
+                "KV cache": lambda: promql.gauge(KV_CACHE_UTILIZATION, each, "max"),
+            }
+        )
         letters = "ABCDEFGHIJ"
-        heading = {f"Value #{letters[i]}": name for i, name in enumerate(expressions)}
+        heading = {f"Value #{letters[i]}": name for i, name in enumerate(columns)}
         link = link_to(
             "This model only", UID, "job", "namespace", extra="&var-model=${__value.raw}"
         )
         return table(
             "Models",
             "One line a model. Follow a name to see that model alone.",
-            [instant(expression, shape="table") for expression, _, _ in expressions.values()],
+            [instant(text, shape="table") for text in columns.values()],
             columns={model: "Model", **heading},
-            sort_by="Output tokens/s",
+            sort_by="Output tokens/s" if "Output tokens/s" in columns else next(iter(columns)),
             descending=True,
             overrides=[
                 by_name("Model", {"id": "links", "value": [link]}),
-                *(
-                    by_name(
-                        name,
-                        {"id": "unit", "value": unit},
-                        {"id": "decimals", "value": decimals},
-                        *(gauge_cell() if name == "KV cache" else ()),
-                    )
-                    for name, (_, unit, decimals) in expressions.items()
-                ),
+                *measures.column_formats(columns),
             ],
         )
 
@@ -314,12 +362,16 @@ def board(vocabulary: Vocabulary = SEMCONV) -> Board:
         description="Traffic, errors, latency and saturation of LLM services.",
         variables=[
             *variables.service_variables(vocabulary),
-            variables.bound("ttft", "TTFT bound", TIME_TO_FIRST_TOKEN, scope, "0.5"),
-            variables.bound("tpot", "TPOT bound", TIME_PER_OUTPUT_TOKEN, scope, "0.05"),
+            *(
+                variables.bound(name, f"{name.upper()} bound", metric, scope, default)
+                for name, metric, default in BOUNDS
+                if vocabulary.reports(metric)
+            ),
         ],
         sections=(
             Section("", (*_tiles(scope), *_latency(scope))),
             Section("Traffic", _traffic(scope)),
+            Section("At the door", _at_the_door(scope)),
             Section("Saturation", _saturation(scope)),
             Section("By model", _models(scope)),
             Section("Within a bound", _bounds(scope)),

@@ -5,8 +5,16 @@ from typing import Any
 
 from firsttoken import recorded
 from firsttoken.catalogue import REQUESTS_RUNNING
-from firsttoken.dashboards import variables
-from firsttoken.dashboards.board import Board, Section, link_to, panel_link, service_notes
+from firsttoken.dashboards import measures, variables
+from firsttoken.dashboards.alerts import firing_alerts, follow
+from firsttoken.dashboards.board import (
+    SEVERE,
+    Board,
+    Section,
+    link_to,
+    panel_link,
+    service_notes,
+)
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.objectives import Objectives
 from firsttoken.dashboards.panels import (
@@ -23,7 +31,6 @@ from firsttoken.dashboards.style import (
     BAD,
     BLUE,
     GOOD,
-    NEUTRAL,
     WARN,
     by_name,
     colours,
@@ -59,8 +66,8 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
     answering = gauge(REQUESTS_RUNNING, engines.kept("instance"), "count")
     recent = selector(REQUESTS_RUNNING, engines, window="1h")
     before = f"count by (instance) (present_over_time({recent}))"
-    urgent = objectives.alerts('severity=~"critical|warning"')
-    lost = f"count({before} unless {answering}) or 0 * count({answering}) or vector(NaN)"
+    urgent = objectives.alerts(SEVERE)
+    lost = f"count({before} unless {answering}) or 0 * count({answering})"
     return (
         stat(
             "Engines answering",
@@ -68,6 +75,7 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             "reach them; it stays red for as long as it lasts. Look at Data quality next.",
             [query(f"count({answering}) or vector(0)", "answering")],
             "short",
+            graph=True,
             thresholds=steps((None, BAD), (1, GOOD)),
             mappings=[values({"0": ("NONE", BAD)})],
             links=[panel_link(link_to("Data quality", "firsttoken-data-quality", "job"))],
@@ -84,10 +92,11 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
         ),
         stat(
             "Alerts firing",
-            "Critical and warning alerts of the chosen services, and of no service. Any critical "
-            "one means that someone should be working on it.",
+            "Critical and warning alerts of the chosen services. Any critical one means that "
+            "someone should be working on it.",
             [query(f"count({urgent}) or vector(0)", "firing")],
             "short",
+            graph=True,
             thresholds=steps((None, GOOD), (1, BAD)),
             mappings=[values({"0": ("none", GOOD)})],
         ),
@@ -133,7 +142,6 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             width=4,
             decimals=1,
             mappings=EXHAUSTION[:2],
-            graph=False,
             thresholds=steps((None, BAD), (3 * 86400, WARN), (14 * 86400, GOOD)),
         ),
     )
@@ -199,22 +207,22 @@ def _overview(objectives: Objectives) -> Panel:
             ),
             by_name(
                 "Model",
-                _links("Its service", "firsttoken-service", "model"),
+                follow("Its service", "firsttoken-service", "model"),
             ),
         ],
     )
 
 
 def _history(objectives: Objectives) -> tuple[Panel, ...]:
-    legend = legend_of(recorded.SERVICE_LABEL, recorded.OBJECTIVE_LABEL, objectives.model)
+    key = (recorded.SERVICE_LABEL, recorded.OBJECTIVE_LABEL, objectives.model)
+    legend = legend_of(*key)
     return (
         timeseries(
             "Budget left",
             "How the error budget of each objective was spent. A steep fall is an incident; a "
             "steady slope to 0 before the period ends is an objective that is not met by design.",
-            [query(f"bottomk(10, {objectives.budget_left()})", legend)],
+            [query(measures.lowest(10, objectives.budget_left(), *key), legend)],
             "percentunit",
-            width=12,
             minimum=None,
             maximum=1,
             lines=steps((None, BLUE), (0, BAD)),
@@ -226,8 +234,20 @@ def _history(objectives: Objectives) -> tuple[Panel, ...]:
             "An alert needs a short and a long window at once.",
             [query(objectives.burn_by_window(), "{{window}}")],
             "short",
-            width=12,
             lines=steps((None, BLUE), (1, WARN)),
+        ),
+        timeseries(
+            "Closeness to an alert",
+            "The share of bad events over the share at which each tier of the burn alert fires, "
+            "in whichever of its two windows it is lower, for the objective where it is highest. "
+            "Above the line the alert fires, once there are a few bad events at all; a page wakes "
+            "somebody, a ticket waits for the morning.",
+            [
+                query(f"max({objectives.closeness(tier)})", tier.replace("_", ", "))
+                for tier in recorded.TIERS
+            ],
+            "percentunit",
+            lines=steps((None, BLUE), (1, BAD)),
         ),
     )
 
@@ -236,7 +256,8 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
     bad_events = objectives.chosen(recorded.BAD)
     events = objectives.chosen(recorded.TOTAL)
     bad, total, share = f"sum({bad_events})", f"sum({events})", f"{bad_events} / ({events} > 0)"
-    legend = legend_of(recorded.OBJECTIVE_LABEL, objectives.model)
+    key = (recorded.SERVICE_LABEL, recorded.OBJECTIVE_LABEL, objectives.model)
+    legend = legend_of(*key[1:])
     return (
         timeseries(
             "Good and bad events",
@@ -253,7 +274,7 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
             "Share of good events over the chosen window, and the strictest promise of the chosen "
             "objectives as a dashed line. Gaps had no traffic.",
             [
-                query(f"1 - topk(10, {share})", legend),
+                query(measures.lowest(10, f"1 - {share}", *key), legend),
                 query(f"max({objectives.objective()})", "objective"),
             ],
             "percentunit",
@@ -274,55 +295,8 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
     )
 
 
-def _links(title: str, uid: str, variable: str) -> dict[str, Any]:
-    target = link_to(title, uid, extra=f"&var-{variable}=${{__value.raw}}")
-    return {"id": "links", "value": [target]}
-
-
-def _alerts(objectives: Objectives) -> Panel:
-    columns = {
-        "alertname": "Alert",
-        "severity": "Severity",
-        recorded.SERVICE_LABEL: "Service",
-        recorded.OBJECTIVE_LABEL: "Objective",
-        objectives.model: "Model",
-        "instance": "Instance",
-    }
-    kept = ", ".join(columns)
-    severity = {
-        "id": "mappings",
-        "value": [
-            values(
-                {
-                    "critical": ("critical", BAD),
-                    "warning": ("warning", WARN),
-                    "info": ("info", NEUTRAL),
-                }
-            )
-        ],
-    }
-    return table(
-        "Firing alerts",
-        "Alerts that fire at the end of the time range. Follow a model or an instance to its "
-        "dashboard; the notification of each alert links to its runbook.",
-        [instant(f"max by ({kept}) ({objectives.alerts()})", shape="table")],
-        height=7,
-        columns=columns,
-        hidden=["Value", "Value #A"],
-        sort_by="Severity",
-        empty="no alert fires",
-        overrides=[
-            by_name(
-                "Severity", severity, {"id": "custom.cellOptions", "value": {"type": "color-text"}}
-            ),
-            by_name("Model", _links("Its service", "firsttoken-service", "model")),
-            by_name("Instance", _links("Its replica", "firsttoken-replica", "instance")),
-        ],
-    )
-
-
-def board(vocabulary: Vocabulary) -> Board:
-    """The dashboard for one vocabulary."""
+def board(vocabulary: Vocabulary, runbooks: str = "") -> Board:
+    """The dashboard for one vocabulary; ``runbooks`` is the address of their folder."""
     objectives = Objectives(vocabulary)
     chosen: list[dict[str, Any]] = [
         *variables.target_variables(),
@@ -339,9 +313,9 @@ def board(vocabulary: Vocabulary) -> Board:
             Section("", (*_tiles(objectives), _overview(objectives))),
             Section("Budget and burn rate", _history(objectives)),
             Section("Events", _events(objectives)),
-            Section("Alerts", (_alerts(objectives),)),
+            Section("Alerts", (firing_alerts(objectives, runbooks.rstrip("/")),)),
         ),
-        notes=service_notes(engines),
+        notes=service_notes(engines, objectives.alerts(SEVERE)),
         refresh="5m",
         since="now-24h",
     )

@@ -17,6 +17,7 @@ from firsttoken.promql import Scope, selector
 from firsttoken.vocabulary import Vocabulary
 
 __all__ = [
+    "PLACE",
     "bound",
     "datasource",
     "engine_scope",
@@ -32,6 +33,7 @@ __all__ = [
     "service_variables",
     "target_matchers",
     "target_variables",
+    "targets",
     "textbox",
     "threshold",
     "up",
@@ -121,6 +123,11 @@ PLACE = ("job", "cluster", "namespace")
 def target_matchers(*labels: str) -> str:
     """``label=~"$label"`` for each label."""
     return ", ".join(f'{label}=~"${label}"' for label in labels)
+
+
+def targets() -> str:
+    """The chosen targets: place and instance."""
+    return target_matchers(*PLACE, "instance")
 
 
 def up(matchers: str) -> str:

@@ -98,11 +98,13 @@ Examples:
 @click.option("--min-bad", default=3, show_default=True, type=click.IntRange(1),
               help="Fewer bad events than this in a window alert nobody.")  # fmt: skip
 @click.option("--runbooks", default="", help="Address of the folder of runbooks.")
+@click.option("--grafana", default="",
+              help="Address of a Grafana that has the dashboards, for the alerts.")  # fmt: skip
 @click.option("--retention", type=_Seconds(),
               help="How long Prometheus keeps samples; a longer period is refused.")  # fmt: skip
 def generate(
     file: Path, scrape: int, source: str | None, snap: Literal["up", "down"] | None, form: str,
-    namespace: str | None, min_bad: int, runbooks: str, retention: int | None,
+    namespace: str | None, min_bad: int, runbooks: str, grafana: str, retention: int | None,
 ) -> None:  # fmt: skip
     """Write the rules of the objectives in FILE to stdout."""
     slo = _read(file, snap)
@@ -113,7 +115,7 @@ def generate(
             " (--storage.tsdb.retention.time) or take a shorter period"
         )
     groups = rule_groups(
-        slo, vocabulary_of(source or slo.source), Options(scrape, min_bad, runbooks)
+        slo, vocabulary_of(source or slo.source), Options(scrape, min_bad, runbooks, grafana)
     )
     if form == "file":
         click.echo(output.rule_file(groups), nl=False)

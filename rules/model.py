@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from firsttoken import places
 from firsttoken.catalogue import REQUEST_MODEL
 from firsttoken.promql import Matcher, Scope
 from firsttoken.rules.slo import SloFile
@@ -47,11 +48,13 @@ class Options:
 
     ``fewest_bad``: fewer bad events than this in the long window alert nobody.
     ``runbooks``: the address of the folder of runbooks, for the alerts' ``runbook_url``.
+    ``grafana``: the address of a Grafana with the dashboards, for their ``dashboard_url``.
     """
 
     scrape: int = 30
     fewest_bad: int = 3
     runbooks: str = ""
+    grafana: str = ""
 
 
 DEFAULTS = Options()
@@ -96,7 +99,10 @@ class Context:
         annotations = {"summary": summary, "description": description}
         address = (self.options.runbooks or self.slo.runbooks).rstrip("/")
         if address:
-            annotations["runbook_url"] = f"{address}/{name.lower()}.md"
+            annotations["runbook_url"] = f"{address}/{places.runbook(name)}"
+        panel = places.address(self.options.grafana, name, self.vocabulary)
+        if self.options.grafana and panel:
+            annotations["dashboard_url"] = panel
         all_labels = {
             **self.slo.labels, "service": self.slo.service, "severity": severity, **(labels or {})
         }  # fmt: skip

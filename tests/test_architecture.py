@@ -22,6 +22,7 @@ CATALOGUE = {
     "metric",
     "naming",
     "own",
+    "places",
     "recorded",
     "vocabulary",
 }

@@ -98,12 +98,16 @@ class Vocabulary:
 
 
 def _may_have(metric: Metric, variant: Variant, wanted: Mapping[str, str]) -> bool:
-    """Whether the variant can have all of the metric's attributes that are asked for."""
+    """Whether the variant can have all of the metric's attributes that are asked for.
+
+    An empty value asks for an attribute that is not there.
+    """
     if variant.carries is None:
         return True
     own = {attribute.name for attribute in metric.attributes}
     has = {name for name, _ in variant.fixed} | variant.carries
-    return not (own & wanted.keys()) - has
+    asked = {name for name, value in wanted.items() if value}
+    return not (own & asked) - has
 
 
 SEMCONV = Vocabulary("semconv", {metric.name: (Variant(metric.prometheus),) for metric in METRICS})

@@ -26,6 +26,9 @@ def rules_recorded(past: Any, *, rate: float, bad: float) -> None:
     per_model = {**objective, REQUEST_MODEL.label: "llama"}
     past.gauge(recorded.OBJECTIVE, objective, 0.95)
     past.gauge(recorded.PERIOD, objective, 30 * 86400)
+    for tier in recorded.TIERS:
+        for window in ("1h", "5m"):
+            past.gauge(recorded.LIMIT, {**objective, "burn": tier, "window": window}, 0.5)
     for name in (recorded.PERIOD_BAD, recorded.bad("5m"), recorded.bad("1h")):
         past.gauge(name, per_model, bad)
     for name in (recorded.PERIOD_TOTAL, recorded.total("5m"), recorded.total("1h")):
@@ -52,7 +55,8 @@ def test_under_load_every_panel_has_data_in_every_setting_of_the_variables(
 ) -> None:
     serving(past, tokens=100)
     rules_recorded(past, rate=10, bad=0.1)
-    past.gauge("ALERTS", {"alertname": "X", "severity": "warning", "alertstate": "firing"}, 1)
+    alert = {"alertname": "X", "severity": "warning", "alertstate": "firing", "service": "chat"}
+    past.gauge("ALERTS", alert, 1)
 
     with looked_at(past) as prometheus:
         found = check_settings(prometheus, slo, end=END)

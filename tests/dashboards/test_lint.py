@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 
+from firsttoken.catalogue import REQUESTS_RUNNING
 from firsttoken.dashboards.lint import EXCLUSIONS, lint
 from firsttoken.dashboards.render import dashboards
+from firsttoken.exporters.profile import load_all
+from firsttoken.sources import vocabulary_of
 
 Shape = dict[str, Any]
 JOB = '{job=~"$job", instance=~"$instance"}'
@@ -15,6 +18,19 @@ JOB = '{job=~"$job", instance=~"$instance"}'
 
 def test_all_dashboards_keep_all_rules() -> None:
     assert lint(dashboards()) == ()
+
+
+@pytest.mark.parametrize(
+    "source", [*(p.name for p in load_all()), "vllm,dcgm", "sglang,dcgm", "vllm,amd"]
+)
+def test_what_is_drawn_of_a_source_alone_keeps_them_too(source: str) -> None:
+    vocabulary = vocabulary_of(source)
+    shapes = dashboards(vocabulary)
+
+    assert lint(shapes, vocabulary=vocabulary) == ()
+    assert "firsttoken-data-quality" in shapes
+    if vocabulary.reports(REQUESTS_RUNNING):
+        assert {"firsttoken-service", "firsttoken-replica"} <= set(shapes)
 
 
 def test_every_exclusion_is_needed_and_has_a_reason() -> None:
@@ -54,6 +70,12 @@ MISTAKES: dict[str, Callable[[Shape], object]] = {
     "target-instance-rule": query('gen_ai_server_requests_running{job=~"$job"}'),
     "target-counter-agg-rule": query(f"sum(gen_ai_server_preemptions_total{JOB})"),
     "target-logql-rule": lambda s: panel(s)["targets"][0].update(datasource={"type": "loki"}),
+    "target-logql-auto-rule": lambda s: panel(s)["targets"][0].update(
+        datasource={"type": "loki"}, expr='rate({a="b"}[5m])'
+    ),
+    "target-place": query(f"gen_ai_server_requests_running{JOB}"),
+    "hard-coded": query('gen_ai_server_requests_running{pod="chat-0"}'),
+    "link-variables": lambda s: panel(s).update(links=[{"url": "/d/firsttoken-gpu?var-model=x"}]),
     "uneditable-dashboard": lambda s: s.update(editable=True),
     "known-metric": query(f"vllm:gpu_cache_usage_perc{JOB}"),
     "gauge-rate": query(f"rate(gen_ai_server_requests_running{JOB}[$__rate_interval])"),
@@ -66,7 +88,9 @@ MISTAKES: dict[str, Callable[[Shape], object]] = {
     ),
     "cost": lambda s: s["panels"].extend([panel(s)] * 40),
     "uid": lambda s: s.update(uid="x" * 41),
-    "unused-variable": lambda s: s["templating"]["list"].append({"name": "x", "type": "custom"}),
+    "unused-variable": lambda s: s["templating"]["list"].append(
+        {"name": "x", "type": "custom", "current": {"value": "x"}}
+    ),
     "dead-link": lambda s: panel(s).update(links=[{"url": "/d/nowhere?x"}]),
     "resolution": lambda s: panel(s).update(maxDataPoints=100),
 }

@@ -1,18 +1,12 @@
-"""What each panel says in each situation, and that its numbers are right."""
+"""Numbers are right, at every zoom and in every setting; the past is made up, its truth known."""
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from firsttoken.catalogue import (
-    PREEMPTIONS,
-    PREFIX_CACHE_HITS,
-    PREFIX_CACHE_QUERIES,
     REQUEST_DURATION,
     TIME_PER_OUTPUT_TOKEN,
     TIME_TO_FIRST_TOKEN,
@@ -23,55 +17,7 @@ from firsttoken.dashboards.render import dashboards
 from firsttoken.prometheus import Prometheus
 
 END = 1_790_000_000
-GOLDEN = Path(__file__).parents[1] / "golden" / "dashboards" / "scenarios.yaml"
 Looked = Callable[[Any], AbstractContextManager[Prometheus]]
-
-
-def restarting(at: float) -> float:
-    """Ten requests a second, and a restart ten minutes before the end."""
-    return -1 if at == END - 600 else 10
-
-
-SCENARIOS: dict[str, dict[str, Any]] = {
-    "loaded": {"gpus": ("nvidia", "amd")},
-    "idle": {"rate": 0},
-    "one replica down": {"down": 1},
-    "all down since 20 minutes": {"down": 2},
-    "errors only": {"errors": 1.0},
-    "counter reset": {"rate": restarting},
-    "no prefix cache": {"without": (PREFIX_CACHE_HITS, PREFIX_CACHE_QUERIES, PREEMPTIONS)},
-    "no GPU": {"gpus": ()},
-    "nothing at all": {"instances": 0},
-}
-
-
-def outcomes(prometheus: Prometheus) -> dict[str, dict[str, list[str]]]:
-    """Per dashboard and status the panels that have it; *data* only as a count."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for uid, shape in dashboards().items():
-        statuses = found.setdefault(uid, {})
-        for result in check(prometheus, shape, end=END):
-            statuses.setdefault(result.status, []).append(result.panel)
-    return found
-
-
-@pytest.mark.parametrize("scenario", SCENARIOS)
-def test_each_panel_has_its_expected_outcome(
-    scenario: str, past: Any, looked_at: Looked, deployment: Any, recorded_objective: Any
-) -> None:
-    deployment(**SCENARIOS[scenario]).write(past)
-    if scenario in ("loaded", "one replica down"):
-        recorded_objective(past)
-
-    with looked_at(past) as prometheus:
-        found = outcomes(prometheus)
-
-    kept = yaml.safe_load(GOLDEN.read_text()) if GOLDEN.exists() else {}
-    if os.environ.get("FIRSTTOKEN_GOLDEN"):
-        kept[scenario] = found
-        GOLDEN.write_text(yaml.safe_dump(kept, sort_keys=True, width=100))
-        pytest.fail(f"{GOLDEN.name} rewritten, look at git diff")
-    assert found == kept[scenario]
 
 
 def test_eight_replicas_of_two_models_on_two_ranks_show_data_in_every_setting(
@@ -93,7 +39,7 @@ def test_eight_replicas_of_two_models_on_two_ranks_show_data_in_every_setting(
     assert {r.status for results in found.values() for r in results} == {"data"}
 
 
-@pytest.mark.parametrize(("seconds", "step"), [(300, 5), (6 * 3600, 30), (7 * 86400, 900)])
+@pytest.mark.parametrize(("seconds", "step"), [(300, 5), (6 * 3600, 30), (2 * 86400, 600)])
 def test_panels_have_data_at_every_zoom(
     seconds: int, step: int, past: Any, looked_at: Looked, deployment: Any
 ) -> None:
