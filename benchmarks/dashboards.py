@@ -95,7 +95,7 @@ def _series(metric: Metric, labels: str, busy: float) -> Iterator[_Line]:
 
 def everything() -> list[_Line]:
     """All series of the day."""
-    lines = []
+    lines: list[_Line] = []
     for index in range(REPLICAS):
         target = f'job="vllm",namespace="llm",instance="engine-{index}:8000",pod="engine-{index}"'
         busy = 1 + index % 7
