@@ -67,7 +67,8 @@ demo: setup servers ## The main job on the embedded engine: half a minute of loa
 
 .PHONY: demo-vllm
 demo-vllm: setup servers setup-vllm ## The same on a real vLLM, which it starts and ends
-	$(BIN)/python ci/vllm/serve.py $(BIN)/firsttoken validate --target {url} \
+	$(BIN)/python ci/vllm/serve.py --otlp any $(BIN)/firsttoken validate --target {url} \
+	  --otlp-listen {otlp} \
 	  --slo ci/vllm/slo.yaml --load ci/vllm/load.yaml --out $(OUT)/demo-vllm
 
 .PHONY: pictures

@@ -63,7 +63,7 @@ MAY_IMPORT = {
     },
     "validate": {
         *("catalogue", "promql", "exporters", "collector", "rules", "dashboards"),
-        *("loadgen", "manifests", "report", "simulate", *GROUND),
+        *("loadgen", "manifests", "otlp", "report", "simulate", "traces", *GROUND),
     },
     # It starts the other parts by name, and only the one that is asked for.
     "cli": {"errors"},

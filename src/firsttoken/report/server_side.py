@@ -12,7 +12,15 @@ from firsttoken.report.words import seconds
 
 __all__ = ["batch", "cache", "gpu", "queue", "stages"]
 
-_TONES = {"queue": "bad", "prefill": "server", "decode": "client", "elsewhere": "muted"}
+_TONES = {
+    "network": "muted",
+    "API server": "violet",
+    "queue": "bad",
+    "prefill": "server",
+    "decode": "client",
+    "tail": "teal",
+    "elsewhere": "muted",
+}
 _ROWS = 24
 
 

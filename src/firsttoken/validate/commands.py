@@ -16,7 +16,7 @@ from firsttoken.loadgen.settings import LoadFile
 from firsttoken.report.schema import schema_text
 from firsttoken.rules import slo as slo_file
 from firsttoken.simulate import faults as fault_table
-from firsttoken.validate import pipeline, progress, terminal
+from firsttoken.validate import pipeline, progress, terminal, tracing
 from firsttoken.validate.conclude import conclude
 from firsttoken.validate.found import Options
 from firsttoken.validate.output import write
@@ -73,6 +73,8 @@ failed; 2 a wrong argument or file; 3 could not be judged; 130 interrupted.
     "--gpu-exporter", "exporters", multiple=True, metavar="URL[,PROFILE]",
     help="The page of a GPU exporter beside the engine.",
 )  # fmt: skip
+@click.option("--otlp-listen", metavar="HOST:PORT",
+              help="Take the engine's spans there (OTLP/gRPC), and join them.")  # fmt: skip
 @click.option("--prometheus", metavar="URL",
               help="A Prometheus with the rules that scrapes the engine's collector.")  # fmt: skip
 @click.option("--scrape-interval", type=_Seconds(), default="1s", show_default=True,
@@ -103,6 +105,8 @@ def validate(
         raise UsageError("give either --rate or --concurrency")
     if scrape_interval != int(scrape_interval) or scrape_interval < 1:
         raise UsageError("--scrape-interval: expected whole seconds, such as 1s or 15s")
+    if given["otlp_listen"] is not None:
+        tracing.address(str(given["otlp_listen"]))  # a mistake shows before all else
     options = Options(
         slo=slo_file.load(slo),
         out=out or Path("out") / time.strftime("validate-%Y%m%d-%H%M%S"),

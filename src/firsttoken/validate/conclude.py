@@ -22,7 +22,7 @@ from firsttoken.report.schema import (
 from firsttoken.report.slowest import slowest
 from firsttoken.report.verdict import verdict
 from firsttoken.rules.slo import METRICS
-from firsttoken.validate import checks, diagnose, history, judge, repeat
+from firsttoken.validate import checks, diagnose, history, judge, repeat, tracing
 from firsttoken.validate.engine import public
 from firsttoken.validate.found import FILES, Found
 from firsttoken.validate.page import Window
@@ -70,10 +70,16 @@ def conclude(found: Found) -> Report:
         series=found.series,
         events=_events(found),
         histograms=_histograms(found.window),
-        stages=stages.named if stages else {},
-        slowest=slowest(run, objectives) if run is not None else (),
-        files=FILES,
+        stages=tracing.mean_stages(found.joined) or (stages.named if stages else {}),
+        slowest=tracing.staged(slowest(run, objectives), found.joined) if run is not None else (),
+        files=_files(found),
     )  # fmt: skip
+
+
+def _files(found: Found) -> dict[str, str]:
+    """The files that there are: the spans' only where spans were asked for."""
+    spans = found.options.otlp_listen is not None
+    return {name: what for name, what in FILES.items() if spans or name != tracing.SPANS}
 
 
 def _events(found: Found) -> tuple[Event, ...]:
@@ -147,6 +153,7 @@ def _checks(found: Found, generator: Generator | None) -> tuple[Check, ...]:
     else:
         made.append(checks.panels(found.dashboards))
     made.append(_recording(found, missing))
+    made += tracing.check(found.joined, found.options.otlp_listen)
     return tuple(made)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from firsttoken.loadgen.records import Run
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.otlp.store import Store
 from firsttoken.prometheus import Prometheus
 from firsttoken.report.schema import (
     Comparison,
@@ -19,6 +20,7 @@ from firsttoken.report.schema import (
 )
 from firsttoken.rules.model import Group
 from firsttoken.rules.slo import SloFile
+from firsttoken.traces.join import Joined
 from firsttoken.validate.page import Page, Window
 from firsttoken.validate.stack import Exporter
 
@@ -34,6 +36,7 @@ FILES = {
     "slo.yaml": "the objectives that were judged",
     "load.yaml": "the load that was run",
     "rules.yaml": "the rules that Prometheus evaluated",
+    "spans.jsonl": "the engine's spans, with --otlp-listen",
     "dashboards": "the dashboards that were checked",
     "metrics.prom": "the collector's page after the load",
     "logs": "what the started programs said",
@@ -59,6 +62,8 @@ class Options:
     rate: float | None = None
     concurrency: int | None = None
     duration: float | None = None
+    otlp_listen: str | None = None
+    """Where the engine sends its spans."""
 
 
 @dataclass(slots=True)
@@ -84,6 +89,9 @@ class Found:
     """Unix seconds."""
     run: Run | None = None
     comparisons: tuple[Comparison, ...] = ()
+    spans: Store | None = None
+    """What the engine sent of its spans."""
+    joined: Joined | None = None
     rules: tuple[RuleResult, ...] | None = None
     alerts: tuple[FiringAlert, ...] = ()
     dashboards: tuple[Dashboard, ...] | None = None

@@ -59,6 +59,7 @@ def load_arguments(
     rate: float | None = None,
     concurrency: int | None = None,
     duration: float | None = None,
+    tracing: bool = False,
 ) -> list[str]:
     """The command line of the load generator."""
     arguments = ["load", "run", "--target", target, "--model", model, "--out", str(records)]
@@ -71,6 +72,8 @@ def load_arguments(
     ):
         if value is not None:
             arguments += [flag, str(value)]
+    if tracing:
+        arguments.append("--tracing")
     return own_command(*arguments)
 
 

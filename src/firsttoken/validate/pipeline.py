@@ -9,7 +9,7 @@ from firsttoken.errors import ConfigError, NotJudgedError, UsageError
 from firsttoken.loadgen import records
 from firsttoken.prometheus import Prometheus
 from firsttoken.report.schema import Status, Step
-from firsttoken.validate import history, observe, steps
+from firsttoken.validate import history, observe, steps, tracing
 from firsttoken.validate.found import FILES, Found, Options
 from firsttoken.validate.progress import Progress
 from firsttoken.validate.stack import Stack
@@ -34,6 +34,9 @@ AFTERWARDS: tuple[tuple[str, Action], ...] = (
     ("Check the dashboards", steps.check_dashboards),
 )
 """Each stands for itself, once there was a load."""
+RECEIVE: tuple[str, Action] = ("Listen for spans", tracing.receive)
+JOIN: tuple[str, Action] = ("Join the traces", tracing.join_spans)
+"""Both with --otlp-listen alone."""
 
 
 def run(options: Options, progress: Progress) -> Found:
@@ -46,7 +49,7 @@ def run(options: Options, progress: Progress) -> Found:
     with progress, contextlib.ExitStack() as exits:
         session = Session(found, Stack(options.out, exits), exits, progress)
         try:
-            for name, action in STEPS:
+            for name, action in (RECEIVE, *STEPS) if options.otlp_listen else STEPS:
                 perform(session, name, action)
         except KeyboardInterrupt:
             found.interrupted = _moment(session)
@@ -55,7 +58,8 @@ def run(options: Options, progress: Progress) -> Found:
                 found.impossible = str(exc)
         end_load(session)
         try:
-            for name, action in AFTERWARDS if found.run and not found.interrupted else ():
+            afterwards = (JOIN, *AFTERWARDS) if options.otlp_listen else AFTERWARDS
+            for name, action in afterwards if found.run and not found.interrupted else ():
                 with contextlib.suppress(NotJudgedError):
                     perform(session, name, action)
         except KeyboardInterrupt:

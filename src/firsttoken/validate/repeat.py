@@ -29,6 +29,7 @@ def command(options: Options) -> str:
         ("--concurrency", options.concurrency),
         ("--duration", None if options.duration is None else format_duration(options.duration)),
         ("--model", options.model),
+        ("--otlp-listen", options.otlp_listen),
         ("--prometheus", public(options.prometheus) if options.prometheus else None),
     ):
         if value is not None:

@@ -164,6 +164,7 @@ def warm_up(session: Session) -> str:
         rate=options.rate,
         concurrency=options.concurrency,
         duration=options.duration,
+        tracing=options.otlp_listen is not None,
     )
     found.load_started = time.time()
     log = options.out / "logs" / "load.log"
