@@ -15,7 +15,16 @@ from firsttoken.errors import UsageError
 from firsttoken.loadgen.record import Record, Run
 from firsttoken.loadgen.summary import percentile
 
-__all__ = ["Attainment", "Metric", "Objective", "goodput", "judge", "parse_objective", "wilson"]
+__all__ = [
+    "Attainment",
+    "Metric",
+    "Objective",
+    "goodput",
+    "judge",
+    "keeps",
+    "parse_objective",
+    "wilson",
+]
 
 Metric = Literal["ttft", "tpot", "itl", "e2e", "success"]
 _Z95 = 1.959963984540054
@@ -66,7 +75,7 @@ def goodput(run: Run, objectives: Sequence[Objective]) -> float:
     seconds = run.measured_seconds
     if seconds <= 0:
         return 0.0
-    good = sum(r.ok and all(_keeps(r, o) is not False for o in objectives) for r in run.measured)
+    good = sum(r.ok and all(keeps(r, o) is not False for o in objectives) for r in run.measured)
     return good / seconds
 
 
@@ -94,16 +103,17 @@ def parse_objective(text: str) -> Objective:
     return Objective(text, known, threshold, target / 100)
 
 
-def wilson(good: int, count: int) -> tuple[float, float]:
-    """Wilson's 95 % score interval of a share; (0, 1) when nothing was counted.
+def wilson(good: float, count: float, z: float = _Z95) -> tuple[float, float]:
+    """Wilson's score interval of a share, 95 % by default; (0, 1) when nothing was counted.
 
+    ``z`` is the quantile of its confidence, and counts may be of effective requests, not whole.
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", 1927.
     """
     if count == 0:
         return 0.0, 1.0
-    share, z2 = good / count, _Z95 * _Z95
+    share, z2 = good / count, z * z
     centre = share + z2 / (2 * count)
-    spread = _Z95 * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
+    spread = z * math.sqrt(share * (1 - share) / count + z2 / (4 * count * count))
     scale = 1 + z2 / count
     low, high = (centre - spread) / scale, (centre + spread) / scale
     # At the ends the bound is exact; the arithmetic above would miss it by a rounding.
@@ -111,7 +121,7 @@ def wilson(good: int, count: int) -> tuple[float, float]:
 
 
 def _attainment(records: Sequence[Record], objective: Objective) -> Attainment:
-    kept = [_keeps(record, objective) for record in records]
+    kept = [keeps(record, objective) for record in records]
     good, bad = kept.count(True), kept.count(False)
     count = good + bad
     low, high = wilson(good, count)
@@ -121,7 +131,7 @@ def _attainment(records: Sequence[Record], objective: Objective) -> Attainment:
     return Attainment(objective, attained, count, good, bad, low, high, met)
 
 
-def _keeps(record: Record, objective: Objective) -> bool | None:
+def keeps(record: Record, objective: Objective) -> bool | None:
     """Whether a request kept a promise; None where its metric is not defined for it."""
     if not record.ok:
         return False

@@ -1,0 +1,179 @@
+"""One step at one rate: do all objectives hold there, for certain, and in a steady state?
+
+The requests of one step are not independent: while a queue is long, all of them are slow.  An
+interval that takes them for independent is too narrow, so that its width follows from the
+variance of the means of batches (Law and Carson 1979; Law, Simulation Modeling and Analysis, 9.5),
+and Wilson's interval is taken for as many independent requests as would vary as much.
+"""
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from firsttoken.loadgen.judge import Objective, keeps, wilson
+from firsttoken.loadgen.normal import t_quantile
+from firsttoken.loadgen.records import Record, Run
+
+__all__ = ["Evidence", "Growth", "Judgement", "Verdict", "assess", "growth", "needed"]
+
+Verdict = Literal["holds", "fails", "undecided"]
+BATCHES = 20
+_SMALLEST_BATCH = 10
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Evidence:
+    """An objective at one rate: its attainment, and how certain that is.
+
+    ``effective`` is the number of independent requests that would say as much as the ``count``
+    requests of the step do; the interval is of the asked confidence.
+    """
+
+    objective: Objective
+    attained: float
+    count: int
+    effective: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the whole interval is on one side of the target."""
+        if self.low >= self.objective.target - 1e-9:
+            return "holds"
+        return "fails" if self.high < self.objective.target else "undecided"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Growth:
+    """How the number of requests in flight changed over a step, and what chance explains of it."""
+
+    requests: float
+    explained: float
+    share: float
+    """What grew, as a share of the requests that came meanwhile."""
+
+    @property
+    def shown(self) -> bool:
+        """Whether more piled up than the randomness of the arrivals explains."""
+        return self.requests > self.explained
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a step comes to; ``leaning`` is what it looks like where it is undecided."""
+
+    verdict: Verdict
+    leaning: Literal["holds", "fails"]
+    evidence: tuple[Evidence, ...]
+    growth: Growth | None
+    reason: str
+
+
+def needed(objectives: Sequence[Objective], confidence: float, precision: float) -> int:
+    """Requests that a step needs to decide.
+
+    A backlog that grows by ``precision`` of the arrivals is beyond their own randomness, the
+    square root of their number, from (t / precision)^2 requests on; and a target p can be shown,
+    without a single failure, from t^2 p / (1 - p) requests on.  The latter is doubled, so that a
+    few failures may happen.
+    """
+    quantile = t_quantile(confidence, BATCHES - 1)
+    shown = max((2 * quantile**2 * o.target / (1 - o.target) for o in objectives), default=0.0)
+    return math.ceil(max((quantile / precision) ** 2, shown))
+
+
+def assess(run: Run, objectives: Sequence[Objective], confidence: float) -> Judgement:
+    """Judge a step from its records."""
+    measured = sorted(run.measured, key=lambda record: record.intended)
+    evidence = tuple(_evidence(measured, objective, confidence) for objective in objectives)
+    grown = growth(run, confidence) if run.open_loop else None
+    failing = [one for one in evidence if one.verdict == "fails"]
+    short = [one for one in evidence if one.attained < one.objective.target - 1e-9]
+    if failing:
+        return Judgement("fails", "fails", evidence, grown, _missed(failing))
+    if grown is not None and grown.shown:
+        reason = (
+            f"no steady state: {grown.requests:.0f} more requests in flight at the end than at the"
+            f" beginning, of which chance explains {grown.explained:.0f}"
+        )
+        return Judgement("fails", "fails", evidence, grown, reason)
+    if evidence and all(one.verdict == "holds" for one in evidence):
+        return Judgement("holds", "holds", evidence, grown, "every objective is met for certain")
+    leaning: Literal["holds", "fails"] = "fails" if short or not measured else "holds"
+    open_ones = [one for one in evidence if one.verdict == "undecided"]
+    return Judgement("undecided", leaning, evidence, grown, _open(open_ones))
+
+
+def growth(run: Run, confidence: float) -> Growth | None:
+    """How much more was in flight in the last fifth of the window than in its first; None without.
+
+    At the edge of what can be served the number in flight is a random walk that the arrivals
+    drive: between the middles of the two fifths, 0.8 of the requests arrive, and their number
+    varies by its square root.
+    """
+    start, end = run.measure
+    length = (end - start) / 5
+    count = len(run.measured)
+    if length <= 0 or count < _SMALLEST_BATCH:
+        return None
+    first, last = (_in_flight(run.records, at, at + length) for at in (start, end - length))
+    explained = t_quantile(confidence, BATCHES - 1) * math.sqrt(0.8 * count)
+    return Growth(last - first, explained, (last - first) / (0.8 * count))
+
+
+def _evidence(measured: Sequence[Record], objective: Objective, confidence: float) -> Evidence:
+    kept = [value for r in measured if (value := keeps(r, objective)) is not None]
+    count, good = len(kept), sum(kept)
+    if count == 0:
+        return Evidence(objective, math.nan, 0, 0.0, 0.0, 1.0)
+    share = good / count
+    effective, batches = count / _inflation(kept, share), _batches(count)
+    quantile = t_quantile(confidence, max(2, batches - 1))
+    low, high = wilson(share * effective, effective, quantile)
+    return Evidence(objective, share, count, effective, low, high)
+
+
+def _batches(count: int) -> int:
+    return min(BATCHES, count // _SMALLEST_BATCH)
+
+
+def _inflation(kept: Sequence[bool], share: float) -> float:
+    """By how much the mean varies more than that of independent requests, from batch means."""
+    batches = _batches(len(kept))
+    alone = share * (1 - share) / len(kept)
+    if batches < 2 or alone == 0:
+        return 1.0
+    edges = [number * len(kept) // batches for number in range(batches + 1)]
+    means = [sum(kept[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    together = sum((mean - share) ** 2 for mean in means) / (batches - 1) / batches
+    return max(1.0, together / alone)
+
+
+def _in_flight(records: Sequence[Record], start: float, end: float) -> float:
+    """The mean number of requests between being due and their end, over a span of time."""
+    total = 0.0
+    for record in records:
+        ended = record.ended if record.ended is not None else end
+        total += max(0.0, min(ended, end) - max(record.intended, start))
+    return total / (end - start)
+
+
+def _missed(failing: Sequence[Evidence]) -> str:
+    return "; ".join(
+        f"{one.objective.name} holds for {one.attained:.1%} of requests (at most {one.high:.1%},"
+        f" {one.objective.target * 100:g} % wanted)"
+        for one in failing
+    )
+
+
+def _open(undecided: Sequence[Evidence]) -> str:
+    if not undecided:
+        return "nothing was measured"
+    return "; ".join(
+        f"{one.objective.name} holds for {one.low:.1%} to {one.high:.1%} of requests, which does"
+        f" not tell whether {one.objective.target * 100:g} % do"
+        for one in undecided
+    )
