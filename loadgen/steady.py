@@ -3,7 +3,9 @@
 The requests of one step are not independent: while a queue is long, all of them are slow.  An
 interval that takes them for independent is too narrow, so that its width follows from the
 variance of the means of batches (Law and Carson 1979; Law, Simulation Modeling and Analysis, 9.5),
-and Wilson's interval is taken for as many independent requests as would vary as much.
+and Wilson's interval is taken for as many independent requests as would vary as much.  Close to
+the limit a server remembers for so long that a whole step may be lucky; that shows in the times to
+the first token, which then vary together, and such a step decides nothing.
 """
 
 import dataclasses
@@ -20,7 +22,11 @@ __all__ = ["Evidence", "Growth", "Judgement", "Verdict", "assess", "growth", "ne
 
 Verdict = Literal["holds", "fails", "undecided"]
 BATCHES = 20
+FEWEST_INDEPENDENT = 2.5 * BATCHES
+"""A step whose times to the first token are worth fewer independent ones shows no steady state."""
 _SMALLEST_BATCH = 10
+_CORRELATED = 3
+"""How many times more requests are taken than independent ones would need; measured."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -63,12 +69,16 @@ class Growth:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Judgement:
-    """What a step comes to; ``leaning`` is what it looks like where it is undecided."""
+    """What a step comes to; ``leaning`` is what it looks like where it is undecided.
+
+    ``independent``: as many independent requests would vary in TTFT as the step's did.
+    """
 
     verdict: Verdict
     leaning: Literal["holds", "fails"]
     evidence: tuple[Evidence, ...]
     growth: Growth | None
+    independent: float
     reason: str
 
 
@@ -77,12 +87,12 @@ def needed(objectives: Sequence[Objective], confidence: float, precision: float)
 
     A backlog that grows by ``precision`` of the arrivals is beyond their own randomness, the
     square root of their number, from (t / precision)^2 requests on; and a target p can be shown,
-    without a single failure, from t^2 p / (1 - p) requests on.  The latter is doubled, so that a
-    few failures may happen.
+    without a single failure, from t^2 p / (1 - p) requests on.  Both are multiplied, because
+    requests that follow each other are alike.
     """
     quantile = t_quantile(confidence, BATCHES - 1)
-    shown = max((2 * quantile**2 * o.target / (1 - o.target) for o in objectives), default=0.0)
-    return math.ceil(max((quantile / precision) ** 2, shown))
+    shown = max((quantile**2 * o.target / (1 - o.target) for o in objectives), default=0.0)
+    return math.ceil(_CORRELATED * max((quantile / precision) ** 2, shown))
 
 
 def assess(run: Run, objectives: Sequence[Objective], confidence: float) -> Judgement:
@@ -90,21 +100,25 @@ def assess(run: Run, objectives: Sequence[Objective], confidence: float) -> Judg
     measured = sorted(run.measured, key=lambda record: record.intended)
     evidence = tuple(_evidence(measured, objective, confidence) for objective in objectives)
     grown = growth(run, confidence) if run.open_loop else None
+    times = [record.ttft for record in measured if record.ok and record.ttft is not None]
+    independent = len(times) / _inflation(times) if times else 0.0
+
+    def judged(verdict: Verdict, leaning: Literal["holds", "fails"], reason: str) -> Judgement:
+        return Judgement(verdict, leaning, evidence, grown, independent, reason)
+
     failing = [one for one in evidence if one.verdict == "fails"]
-    short = [one for one in evidence if one.attained < one.objective.target - 1e-9]
     if failing:
-        return Judgement("fails", "fails", evidence, grown, _missed(failing))
+        return judged("fails", "fails", _missed(failing))
     if grown is not None and grown.shown:
-        reason = (
-            f"no steady state: {grown.requests:.0f} more requests in flight at the end than at the"
-            f" beginning, of which chance explains {grown.explained:.0f}"
-        )
-        return Judgement("fails", "fails", evidence, grown, reason)
-    if evidence and all(one.verdict == "holds" for one in evidence):
-        return Judgement("holds", "holds", evidence, grown, "every objective is met for certain")
-    leaning: Literal["holds", "fails"] = "fails" if short or not measured else "holds"
-    open_ones = [one for one in evidence if one.verdict == "undecided"]
-    return Judgement("undecided", leaning, evidence, grown, _open(open_ones))
+        return judged("fails", "fails", _piled_up(grown))
+    short = any(one.attained < one.objective.target - 1e-9 for one in evidence)
+    leaning: Literal["holds", "fails"] = "fails" if short or not times else "holds"
+    undecided = [one for one in evidence if one.verdict == "undecided"]
+    if undecided or not evidence:
+        return judged("undecided", leaning, _open(undecided))
+    if _batches(len(times)) == BATCHES and independent < FEWEST_INDEPENDENT:
+        return judged("undecided", leaning, _remembers(independent))
+    return judged("holds", "holds", "every objective is met for certain")
 
 
 def growth(run: Run, confidence: float) -> Growth | None:
@@ -130,7 +144,7 @@ def _evidence(measured: Sequence[Record], objective: Objective, confidence: floa
     if count == 0:
         return Evidence(objective, math.nan, 0, 0.0, 0.0, 1.0)
     share = good / count
-    effective, batches = count / _inflation(kept, share), _batches(count)
+    effective, batches = count / _inflation(kept), _batches(count)
     quantile = t_quantile(confidence, max(2, batches - 1))
     low, high = wilson(share * effective, effective, quantile)
     return Evidence(objective, share, count, effective, low, high)
@@ -140,15 +154,16 @@ def _batches(count: int) -> int:
     return min(BATCHES, count // _SMALLEST_BATCH)
 
 
-def _inflation(kept: Sequence[bool], share: float) -> float:
-    """By how much the mean varies more than that of independent requests, from batch means."""
-    batches = _batches(len(kept))
-    alone = share * (1 - share) / len(kept)
+def _inflation(values: Sequence[float]) -> float:
+    """By how much the mean varies more than that of independent values, from batch means."""
+    count, batches = len(values), _batches(len(values))
+    mean = sum(values) / count
+    alone = sum((value - mean) ** 2 for value in values) / count**2
     if batches < 2 or alone == 0:
         return 1.0
-    edges = [number * len(kept) // batches for number in range(batches + 1)]
-    means = [sum(kept[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
-    together = sum((mean - share) ** 2 for mean in means) / (batches - 1) / batches
+    edges = [number * count // batches for number in range(batches + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    together = sum((one - mean) ** 2 for one in means) / (batches - 1) / batches
     return max(1.0, together / alone)
 
 
@@ -176,4 +191,18 @@ def _open(undecided: Sequence[Evidence]) -> str:
         f"{one.objective.name} holds for {one.low:.1%} to {one.high:.1%} of requests, which does"
         f" not tell whether {one.objective.target * 100:g} % do"
         for one in undecided
+    )
+
+
+def _piled_up(grown: Growth) -> str:
+    return (
+        f"no steady state: {grown.requests:.0f} more requests in flight at the end than at the"
+        f" beginning, of which chance explains {grown.explained:.0f}"
+    )
+
+
+def _remembers(independent: float) -> str:
+    return (
+        f"too short for a steady state: its times to the first token vary as {independent:.0f}"
+        f" independent ones would, and {FEWEST_INDEPENDENT:.0f} are needed"
     )
