@@ -29,6 +29,8 @@ Statistic = Callable[[Floats], Floats]
 _MOST_CELLS = 20_000_000
 _FEWEST, _MOST = 200, 400
 _LONGEST_SHARE = 0.1
+_FEWEST_VALUES = 10
+_SEED = 20_240_607
 
 
 def mean() -> Statistic:
@@ -124,3 +126,24 @@ def replicate(values: Floats, places: Places, statistic: Statistic) -> Floats:
         for start in range(0, len(places), at_once)
     ]
     return np.concatenate(parts)
+
+
+def interval(values: Floats, share: float | None, confidence: float) -> tuple[float, float] | None:
+    """The interval of a quantile, or of the mean where ``share`` is None.
+
+    None where values are too few, or where the quantile's upper end is not among them: q^n must be
+    below half of what the confidence leaves over.
+    """
+    count = int(np.sum(~np.isnan(values)))
+    over = (1 - confidence) / 2
+    if count < _FEWEST_VALUES or (share is not None and share**count > over):
+        return None
+    influence = values
+    if share is not None:
+        influence = (values > np.nanquantile(values, share)).astype(np.float64)
+        influence[np.isnan(values)] = np.nan
+    statistic = mean() if share is None else quantile(share)
+    places = draws(len(values), block_length(influence), np.random.default_rng(_SEED))
+    found = replicate(values, places, statistic)
+    low, high = np.nanquantile(found, (over, 1 - over))
+    return float(low), float(high)
