@@ -16,6 +16,7 @@ __all__ = [
     "Statistic",
     "block_length",
     "draws",
+    "interval",
     "mean",
     "quantile",
     "replicate",

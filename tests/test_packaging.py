@@ -32,6 +32,7 @@ ENOUGH = {
     "dashboards": {"dashboards"},
     "exporters": {"profiles"},
     "loadgen": {"loadgen"},
+    "loadtest": {"loadtest"},
     "manifests": {"kubernetes", "dashboards", "rules"},
     "report": {"loadgen"},
     "rules": {"rules"},

@@ -3,8 +3,9 @@
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import metadata
+from typing import Any
 
 import click
 
@@ -30,9 +31,12 @@ COMMANDS = {
 # Group -> its sub-commands from elsewhere: another part, or one that needs the group's own module.
 MEMBERS = {
     "load": {
+        "capacity": "firsttoken.loadtest.commands:capacity",
+        "compare": "firsttoken.loadtest.commands:compare",
         "init": "firsttoken.loadgen.workload_commands:init",
         "merge": "firsttoken.loadgen.workload_commands:merge_shards",
         "report": "firsttoken.report.commands:report",
+        "sweep": "firsttoken.loadtest.commands:sweep",
     },
 }
 
@@ -40,27 +44,29 @@ MEMBERS = {
 class LazyGroup(click.Group):
     """A group that imports a sub-command only when it is run or listed."""
 
+    def __init__(self, *arguments: Any, lazy: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._lazy = lazy
+
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *COMMANDS})
+        return sorted({*super().list_commands(ctx), *self._lazy})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
-        command = _found(COMMANDS[cmd_name])
-        if isinstance(command, click.Group):
-            for member, where in MEMBERS.get(cmd_name, {}).items():
-                command.add_command(_found(where), member)
+        module, _, name = self._lazy[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        if isinstance(command, click.Group) and cmd_name in MEMBERS:
+            return LazyGroup(
+                command.name, command.commands, lazy=MEMBERS[cmd_name], help=command.help,
+                epilog=command.epilog,
+            )  # fmt: skip
         return command
-
-
-def _found(where: str) -> click.Command:
-    module, _, name = where.partition(":")
-    command: click.Command = getattr(importlib.import_module(module), name)
-    return command
 
 
 @click.group(
     cls=LazyGroup,
+    lazy=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
 Examples:

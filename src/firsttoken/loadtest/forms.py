@@ -49,7 +49,10 @@ def _parts(report: Report) -> _Parts:
         best = report.points[report.best] if report.best is not None else None
         facts = () if best is None else (("most goodput", f"{tables.number(best.goodput)} /s"),)
         unfair = any(one.bottleneck for one in report.points)
-        notes = (milliseconds, "Front: no other point has more tokens/s and a lower p95.")
+        notes: tuple[str, ...] = (
+            milliseconds,
+            "Front: no other point has more tokens/s and a lower p95.",
+        )
         if unfair:
             notes += ("* The load generator was the bottleneck: not to be trusted.",)
         return _Parts(

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from firsttoken.config import Model
 
 __all__ = [
+    "Candidate",
     "CapacityReport",
     "Change",
     "ComparisonReport",
