@@ -22,8 +22,9 @@ from firsttoken.loadtest.step import Ask, Site, Stepped, run
 __all__ = ["FEWEST_A_STEP", "Wanted", "report", "search"]
 
 SHORT_STEP = 200
-"""Requests of a step of which only the direction counts."""
-FEWEST_A_STEP = 30
+"""Requests of a step of which only the direction counts, if they come in time."""
+SHORT_STEP_S = 30.0
+FEWEST_A_STEP = 10
 """Requests without which a step is not worth its time."""
 SHORTEST_S = 5.0
 _LONGEST_WARMUP_S = 60.0
@@ -133,8 +134,11 @@ def _resume(site: Site, wanted: Wanted, out: Path) -> Sequence[StepResult]:
 
 def _ask(plan: Plan, wanted: Wanted, steps: Sequence[StepResult]) -> Ask:
     size = needed(wanted.objectives, wanted.confidence, wanted.aim.precision)
-    requests = size * plan.size if plan.fine else min(SHORT_STEP, size)
-    seconds = min(wanted.longest_step, max(SHORTEST_S, requests / plan.rate))
+    seconds = size * plan.size / plan.rate
+    if not plan.fine:
+        enough = max(SHORT_STEP_S, FEWEST_A_STEP / plan.rate)
+        seconds = min(seconds, enough, SHORT_STEP / plan.rate)
+    seconds = min(wanted.longest_step, max(SHORTEST_S, seconds))
     # Until the first answers end, fewer are in flight than in a steady state.
     durations = [step.point.e2e.p95 for step in steps if step.point.e2e and not step.stopped_early]
     warmup = max(wanted.warmup, min(_LONGEST_WARMUP_S, 2 * max(durations, default=0.0)))
