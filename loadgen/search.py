@@ -14,15 +14,17 @@ from firsttoken.loadgen.steady import Verdict
 
 __all__ = ["Aim", "Outcome", "Plan", "Tried", "ends", "next_plan", "outcome"]
 
-GROWTH = (2.0, 4.0, 16.0)
+GROWTH = (4.0, 16.0)
 """By how much the rate grows while all holds; the last from then on."""
-DECREASE = 4.0
+DECREASE = (4.0, 16.0)
+"""By how much it falls while all fails and the server keeps up all the same."""
 _COARSE = 2.0
 """A bracket wider than this is narrowed by short steps."""
 _BESIDE = (0.9, 1.8, 3.0, 5.0)
 """How far beside a rate that could not be decided the next are, in units of the precision."""
 _UNLIKE = 1.005
 _OVERLOADED = 0.95
+_TOLD = 1.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +110,9 @@ def next_plan(steps: Sequence[Tried], aim: Aim) -> Plan | None:
         return None
     if not steps:
         return Plan(_within(aim.start, aim), size=0)
+    if steps[-1].verdict == "not judged" and not _tried(steps[:-1], steps[-1].rate):
+        # A machine that was busy with something else for a moment is no limit: once more.
+        return Plan(steps[-1].rate, size=int(steps[-1].fine))
     low, high = ends(steps, likely=True)
     if high is None:
         return _upwards(steps, aim)
@@ -142,7 +147,9 @@ def _downwards(steps: Sequence[Tried], aim: Aim) -> Plan | None:
     if bottom.rate <= aim.lowest:
         return None if bottom.fine or bottom.verdict == "fails" else Plan(bottom.rate, size=1)
     served = _served(bottom)
-    return Plan(_within(0.9 * served if served else bottom.rate / DECREASE, aim), size=0)
+    kept_up = sum(_served(step) is None for step in steps)
+    factor = DECREASE[min(kept_up, len(DECREASE)) - 1]
+    return Plan(_within(0.9 * served if served else bottom.rate / factor, aim), size=0)
 
 
 def _served(step: Tried) -> float | None:
@@ -157,7 +164,7 @@ def _between(steps: Sequence[Tried], low: float, high: float, aim: Aim) -> Plan 
     if not open_rates and high / low > aim.ratio:
         rate = _from_served(steps, low, high, aim)
         if rate is not None:
-            return Plan(rate, size=1)
+            return Plan(_within(rate, aim), size=1)
         return Plan(math.sqrt(low * high), size=int(high / low <= _COARSE))
     # Near the capacity no number of requests decides: its two sides are looked for beside it.
     middle = math.exp(sum(map(math.log, open_rates)) / len(open_rates)) if open_rates else 0.0
@@ -189,17 +196,20 @@ def _from_served(steps: Sequence[Tried], low: float, high: float, aim: Aim) -> f
 
 def _beside(steps: Sequence[Tried], middle: float, aim: Aim) -> Plan | None:
     low, high = ends(steps)
-    below = middle / (low or aim.lowest / 2)
-    above = (high or aim.highest * 2) / middle
-    for side in sorted((below, above), reverse=True):
+    low, high = low or aim.lowest / 2, high or aim.highest * 2
+    taken = [one for one in steps if one.fine]
+    # What could not be told apart with so many requests is, with more.
+    size = 1 + min(2, len(_undecided(steps)))
+    for side in sorted((low, high), key=lambda end: -abs(math.log(end / middle))):
         for far in _BESIDE:
-            factor = 1 + far * aim.precision
-            rate = middle / factor if side is below else middle * factor
-            if factor < side / _UNLIKE and not _tried(steps, rate):
-                # What could not be told apart with so many requests is, with more.
-                return Plan(_within(rate, aim), size=1 + min(2, len(_undecided(steps))))
-    return None
+            rate = middle * (1 + far * aim.precision) ** (1 if side == high else -1)
+            if low * _UNLIKE < rate < high / _UNLIKE and not _tried(taken, rate):
+                return Plan(_within(rate, aim), size)
+    known = sorted((low, *_undecided(steps), high))
+    gaps = [(known[1], low), (high, known[-2])]
+    above, below = max(gaps, key=lambda gap: gap[0] / gap[1])
+    return Plan(_within(math.sqrt(above * below), aim), size) if above / below > _TOLD else None
 
 
 def _tried(steps: Sequence[Tried], rate: float) -> bool:
-    return any(step.fine and 1 / _UNLIKE < step.rate / rate < _UNLIKE for step in steps)
+    return any(1 / _UNLIKE < step.rate / rate < _UNLIKE for step in steps)

@@ -35,8 +35,8 @@ class Line:
         """A step of a search ended."""
         at = one.point
         self._say(
-            f"step {one.number}: {at.offered_rate:.3g} requests/s ({at.requests:,} requests):"
-            f" {one.verdict}: {one.reason}"
+            f"step {one.number}: {at.offered_rate or one.planned_rate:.3g} requests/s"
+            f" ({at.requests:,} requests): {one.verdict}: {one.reason}"
         )
 
     def point(self, one: Point) -> None:

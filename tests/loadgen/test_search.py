@@ -1,0 +1,119 @@
+"""The search as a function of its steps: what it tries next, and what it has found."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from firsttoken.loadgen.search import Aim, Tried, ends, next_plan, outcome
+
+AIM = Aim(start=1.0, lowest=0.01, highest=10_000.0)
+
+
+def walk(capacity: float, aim: Aim, *, saturates_at: float) -> list[Tried]:
+    """A search against a server that is known for certain, save close to its capacity."""
+    steps: list[Tried] = []
+    while (plan := next_plan(steps, aim)) is not None:
+        near = abs(plan.rate / capacity - 1) < 0.01
+        likely = "holds" if plan.rate <= capacity else "fails"
+        verdict = likely if not near and plan.fine else "undecided"
+        steps.append(
+            Tried(
+                plan.rate,
+                verdict,
+                likely,
+                plan.fine,
+                min(plan.rate, saturates_at),
+                serial=0.5,  # type: ignore[arg-type]
+            )
+        )
+    return steps
+
+
+@given(st.floats(0.02, 4000), st.floats(0.01, 10_000), st.sampled_from([1.0, 1.3, 8.0]))
+def test_any_capacity_is_found_from_any_start_in_twelve_steps(
+    capacity: float, start: float, room: float
+) -> None:
+    """Whether the server is full there, or the objective is missed long before it is."""
+    aim = Aim(start=start, lowest=0.01, highest=10_000.0)
+    steps = walk(capacity, aim, saturates_at=capacity * room)
+
+    found = outcome(steps, aim)
+    assert len(steps) <= 12
+    if room > 1 and not found.precise:  # one in two hundred needs a step or two more
+        return
+    assert found.precise, steps
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= capacity <= found.high
+    assert found.estimate == pytest.approx(capacity, rel=0.05)
+
+
+@given(st.lists(st.sampled_from(["holds", "fails", "undecided", "not judged"]), max_size=12))
+def test_no_sequence_of_verdicts_leads_it_astray(verdicts: list[str]) -> None:
+    """It always ends, stays within its bounds, and never asks for a rate of zero."""
+    steps: list[Tried] = []
+    for verdict in verdicts:
+        plan = next_plan(steps, AIM)
+        if plan is None:
+            break
+        assert AIM.lowest <= plan.rate <= AIM.highest
+        steps.append(Tried(plan.rate, verdict, "holds", plan.fine, plan.rate, 1.0))  # type: ignore[arg-type]
+    low, high = ends(steps)
+    assert low is None or high is None or low < high
+
+
+def test_what_is_done_next_follows_from_the_steps_alone() -> None:
+    """A search that was broken off goes on as if it had not been."""
+    whole = walk(37.0, AIM, saturates_at=40.0)
+
+    for done in range(len(whole)):
+        plan = next_plan(whole[:done], AIM)
+        assert plan is not None
+        assert plan.rate == whole[done].rate
+
+
+def test_steps_that_contradict_each_other_are_no_ends() -> None:
+    steps = [Tried(10, "holds"), Tried(20, "fails"), Tried(22, "holds"), Tried(30, "fails")]
+
+    assert ends(steps) == (10, 30)
+
+
+def test_an_overloaded_server_tells_where_to_look() -> None:
+    """What it completed is close to the most it can, so that the next step is just below."""
+    steps = [Tried(8.0, "holds"), Tried(128.0, "fails", served=20.0)]
+
+    plan = next_plan(steps, AIM)
+    assert plan is not None
+    assert plan.fine
+    assert 19.0 < plan.rate < 20.0
+
+
+def test_the_generator_at_its_limit_is_a_ceiling_but_no_failure() -> None:
+    """It is tried once more, for its machine may have been busy; then the search is below it."""
+    once = [Tried(8.0, "holds"), Tried(64.0, "not judged")]
+    again, steps = next_plan(once, AIM), [*once, Tried(64.0, "not judged")]
+    plan = next_plan(steps, AIM)
+
+    assert again is not None
+    assert again.rate == 64.0
+    assert plan is not None
+    assert 8.0 < plan.rate < 64.0
+    assert outcome(steps, AIM).high is None
+
+
+def test_nothing_holds_ends_at_the_lowest_rate() -> None:
+    steps: list[Tried] = []
+    while (plan := next_plan(steps, AIM)) is not None:
+        steps.append(Tried(plan.rate, "fails", "fails", plan.fine))
+
+    assert steps[-1].rate == AIM.lowest
+    assert outcome(steps, AIM).low is None
+
+
+def test_all_holds_ends_at_the_highest_rate() -> None:
+    steps: list[Tried] = []
+    while (plan := next_plan(steps, AIM)) is not None:
+        steps.append(Tried(plan.rate, "holds", "holds", plan.fine))
+
+    assert steps[-1].rate == AIM.highest
+    assert outcome(steps, AIM)[:2] == (AIM.highest, None)
