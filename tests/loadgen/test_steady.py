@@ -71,7 +71,7 @@ def test_a_lucky_step_near_the_limit_decides_nothing(step: Callable[..., Run]) -
 
 
 def test_a_queue_that_grows_fails_whatever_the_latencies_are(step: Callable[..., Run]) -> None:
-    run = step(lambda n: 0.1, ended=lambda n: 0.4 + n / 50)
+    run = step(lambda _: 0.1, ended=lambda n: 0.4 + n / 50)
 
     grown = growth(run, 0.95)
     assert grown is not None
@@ -82,7 +82,7 @@ def test_a_queue_that_grows_fails_whatever_the_latencies_are(step: Callable[...,
 
 
 def test_a_closed_loop_has_no_queue_that_could_grow(step: Callable[..., Run]) -> None:
-    run = step(lambda n: 0.1, ended=lambda n: 0.4 + n / 50)
+    run = step(lambda _: 0.1, ended=lambda n: 0.4 + n / 50)
     closed = dataclasses.replace(run, load={"arrivals": {"kind": "closed", "concurrency": 4}})
 
     assert assess(closed, [OBJECTIVE], 0.95).growth is None

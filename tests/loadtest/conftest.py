@@ -3,12 +3,13 @@
 import math
 import random
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 
-from firsttoken.loadgen.judge import Objective, parse_objective
+from firsttoken.loadgen.judge import Objective
 from firsttoken.loadgen.records import VERSION, Generator, Record, Run
 from firsttoken.loadgen.search import Aim, Plan, Tried, next_plan
 from firsttoken.loadgen.steady import assess, needed
@@ -123,6 +124,7 @@ def _step(
     )
 
 
+@cache
 def noisy_run(
     schedule: int, noise: int, *, slowdown: float = 1.0, requests: int = 500, rate: float = 20.0
 ) -> Run:
@@ -131,10 +133,10 @@ def noisy_run(
     asked, machine = random.Random(f"s{schedule}"), random.Random(f"n{noise}")
     end = WARMUP_S + requests / rate
     arrivals = [
-        Arrival(at, *(max(4, int(asked.lognormvariate(mu, 0.5))) for mu in (4.6, 3.2)))
+        Arrival(at, *(max(4, int(asked.lognormvariate(mu, 0.5))) for mu in (4.6, 2.5)))
         for at in due(rate, end, f"a{schedule}")
     ]
-    parameters = Parameters(max_num_seqs=32)
+    parameters = Parameters(max_num_seqs=32, decode_base_s=0.03)
     records, drift = [], 0.0
     for number, one in enumerate(play(parameters, arrivals, Slowdown(decode=slowdown))):
         drift = 0.9 * drift + machine.gauss(0, 0.015)
@@ -147,11 +149,18 @@ def noisy_run(
     return run_of(records, WARMUP_S, end, schedule_hash=f"{schedule:016x}")
 
 
-@pytest.fixture(name="objective")
-def _objective() -> Callable[[str], Objective]:
-    return parse_objective
+class MadeUp(NamedTuple):
+    """The functions above, for tests."""
+
+    on_the_model: Callable[[Parameters, int, int], Measure]
+    on_a_queue: Callable[[float], Measure]
+    share_within: Callable[[float, float, float], float]
+    find: Callable[..., list[Tried]]
+    noisy_run: Callable[..., Run]
+    record: Callable[..., Record]
+    run_of: Callable[..., Run]
 
 
-@pytest.fixture(name="golden")
-def _golden() -> Path:
-    return Path(__file__).parents[1] / "golden" / "loadtest"
+@pytest.fixture(name="made_up", scope="session")
+def _made_up() -> MadeUp:
+    return MadeUp(on_the_model, on_a_queue, share_within, find, noisy_run, record, run_of)

@@ -87,7 +87,7 @@ def comparison(
                 Candidate(
                     side=_side(one),
                     verdict=overall(found),
-                    changes=tuple(Change(**dataclasses.asdict(row)) for row in found),
+                    changes=tuple(map(_change, found)),
                 )
                 for one, found in zip(candidates, rows, strict=True)
             ),
@@ -123,6 +123,16 @@ def _side(one: Given) -> Side:
         engine=first.engine,
         requests=sum(len(run.measured) for run in one.runs),
         schedule_hashes=tuple(sorted({run.schedule_hash for run in one.runs})),
+    )
+
+
+def _change(row: Difference) -> Change:
+    """A row with numbers as exact as a bootstrap is: six digits."""
+    return Change(
+        **{
+            name: float(f"{value:.6g}") if isinstance(value, float) else value
+            for name, value in dataclasses.asdict(row).items()
+        }
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from firsttoken import catalogue
+from firsttoken.attributes import HW_TYPE
 from firsttoken.catalogue import HW_ID, REQUEST_MODEL, Metric
 from firsttoken.errors import NotJudgedError
 from firsttoken.loadtest.schema import Seen
@@ -19,6 +20,7 @@ from firsttoken.validate.stack import Exporter, Stack
 __all__ = ["Nobody", "Observer", "PageObserver", "Watching", "observer", "seen"]
 
 SAMPLE_EVERY_S = 1.0
+GPU = "gpu"
 
 
 class Watching:
@@ -91,40 +93,51 @@ def observer(
 
 def seen(pages: Sequence[Page], model: str) -> Seen | None:
     """What the pages of one load come to; None without any that says something."""
-    levels = {
-        metric: [value for page in pages if (value := _total(page, metric, model)) is not None]
-        for metric in (
-            *(catalogue.REQUESTS_RUNNING, catalogue.REQUESTS_WAITING, catalogue.PREEMPTIONS),
-            *(catalogue.KV_CACHE_UTILIZATION, catalogue.GPU_UTILIZATION, catalogue.POWER),
-        )
-    }
-    if not any(levels.values()):
+
+    def levels(metric: Metric, combine: Callable[[list[float]], float]) -> list[float]:
+        found = (_series(page, metric, model) for page in pages)
+        return [combine(list(one.values())) for one in found if one]
+
+    running, waiting = (
+        levels(metric, sum) for metric in (catalogue.REQUESTS_RUNNING, catalogue.REQUESTS_WAITING)
+    )
+    preemptions = levels(catalogue.PREEMPTIONS, sum)
+    cache = levels(catalogue.KV_CACHE_UTILIZATION, max)
+    power = levels(catalogue.POWER, sum)
+    busy = [mean for page in pages if (mean := _busy(page)) is not None]
+    if not (running or waiting or cache or power or busy):
         return None
-    preemptions = levels[catalogue.PREEMPTIONS]
-    gpus = max((_gpus(page) for page in pages), default=0)
-    utilization = _mean(levels[catalogue.GPU_UTILIZATION])
     return Seen(
         samples=len(pages),
-        running_mean=_mean(levels[catalogue.REQUESTS_RUNNING]),
-        running_max=max(levels[catalogue.REQUESTS_RUNNING], default=None),
-        waiting_mean=_mean(levels[catalogue.REQUESTS_WAITING]),
-        waiting_max=max(levels[catalogue.REQUESTS_WAITING], default=None),
-        kv_cache_max=max(levels[catalogue.KV_CACHE_UTILIZATION], default=None),
+        running_mean=_mean(running),
+        running_max=max(running, default=None),
+        waiting_mean=_mean(waiting),
+        waiting_max=max(waiting, default=None),
+        kv_cache_max=max(cache, default=None),
         preemptions=preemptions[-1] - preemptions[0] if preemptions else None,
-        gpu_utilization=utilization / gpus if utilization is not None and gpus else None,
-        power=_mean(levels[catalogue.POWER]),
-        gpus=gpus or None,
+        gpu_utilization=_mean(busy),
+        power=_mean(power),
+        gpus=max((_gpus(page) for page in pages), default=0) or None,
     )
 
 
-def _total(page: Page, metric: Metric, model: str) -> float | None:
-    """The sum of a metric's series that carry this model or none."""
-    found = [
-        value
-        for labels, value in page.samples.get(metric.prometheus, {}).items()
-        if dict(labels).get(REQUEST_MODEL.label) in (None, model)
-    ]
-    return sum(found) if found else None
+def _series(page: Page, metric: Metric, model: str) -> dict[str, float]:
+    """A metric's series that carry this model or none, of GPUs where they are of hardware."""
+    found = {}
+    for labels, value in page.samples.get(metric.prometheus, {}).items():
+        own = dict(labels)
+        if own.get(REQUEST_MODEL.label) in (None, model) and own.get(HW_TYPE.label) in (None, GPU):
+            found[str(sorted(labels))] = value
+    return found
+
+
+def _busy(page: Page) -> float | None:
+    """The mean utilization of the GPUs, of each the busiest of its engines."""
+    gpus: dict[str, float] = {}
+    for labels, value in page.samples.get(catalogue.GPU_UTILIZATION.prometheus, {}).items():
+        name = dict(labels).get(HW_ID.label, "")
+        gpus[name] = max(gpus.get(name, 0.0), value)
+    return _mean(list(gpus.values()))
 
 
 def _gpus(page: Page) -> int:
@@ -132,7 +145,7 @@ def _gpus(page: Page) -> int:
     return len(
         {
             dict(labels).get(HW_ID.label)
-            for metric in (catalogue.GPU_UTILIZATION, catalogue.POWER)
+            for metric in (catalogue.GPU_UTILIZATION, catalogue.GPU_MEMORY_USAGE)
             for labels in page.samples.get(metric.prometheus, {})
         }
         - {None}

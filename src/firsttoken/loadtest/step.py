@@ -80,7 +80,7 @@ class Hopeless:
             self._count(row)
         for objective, bad in zip(self._objectives, self._bad, strict=True):
             allowed = (1 - objective.target) * self._expected
-            if bad > 2 * allowed + 10:
+            if bad > 2 * allowed + 10 + 1e-6:
                 return (
                     f"{bad} requests had already failed {objective.name}, where the whole step may"
                     f" have {allowed:.0f}"
