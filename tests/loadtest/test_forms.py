@@ -63,8 +63,10 @@ def step(number: int, rate: float, verdict: str, p95: float, seen: Seen) -> Step
 
 
 def capacity_report() -> CapacityReport:
-    calm = Seen(samples=60, running_mean=5, running_max=9, waiting_mean=0, waiting_max=1,
-                kv_cache_max=0.4, preemptions=0, gpu_utilization=0.8, power=400, gpus=1)  # fmt: skip
+    calm = Seen(
+        samples=60, running_mean=5, running_max=9, waiting_mean=0, waiting_max=1,
+        kv_cache_max=0.4, preemptions=0, gpu_utilization=0.8, power=400, gpus=1,
+    )  # fmt: skip
     full = calm.model_copy(update={"running_max": 16.0, "waiting_mean": 12.0})
     steps = (
         step(1, 4, "holds", 0.1, calm),
