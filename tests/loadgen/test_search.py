@@ -1,5 +1,7 @@
 """The search as a function of its steps: what it tries next, and what it has found."""
 
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,16 +16,15 @@ def walk(capacity: float, aim: Aim, *, saturates_at: float) -> list[Tried]:
     steps: list[Tried] = []
     while (plan := next_plan(steps, aim)) is not None:
         near = abs(plan.rate / capacity - 1) < 0.01
-        likely = "holds" if plan.rate <= capacity else "fails"
-        verdict = likely if not near and plan.fine else "undecided"
+        likely: Literal["holds", "fails"] = "holds" if plan.rate <= capacity else "fails"
         steps.append(
             Tried(
                 plan.rate,
-                verdict,
+                likely if plan.fine and not near else "undecided",
                 likely,
                 plan.fine,
-                min(plan.rate, saturates_at),
-                serial=0.5,  # type: ignore[arg-type]
+                served=min(plan.rate, saturates_at),
+                serial=0.5,
             )
         )
     return steps

@@ -4,11 +4,13 @@ import io
 import json
 import os
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from pydantic import BaseModel
 from rich.console import Console
 
 from firsttoken.loadgen.judge import parse_objective
@@ -32,7 +34,11 @@ ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "golden" / "loadtest"
 SITE = Site("http://127.0.0.1:8000", "tiny", None, Nobody())
 OBJECTIVES = (parse_objective("ttft<500ms@95"),)
-SCHEMAS = {"capacity": CapacityReport, "sweep": SweepReport, "comparison": ComparisonReport}
+SCHEMAS: dict[str, type[BaseModel]] = {
+    "capacity": CapacityReport,
+    "sweep": SweepReport,
+    "comparison": ComparisonReport,
+}
 
 
 def latency(p95: float) -> Latency:
@@ -112,12 +118,13 @@ def _reports(made_up: Any) -> dict[str, Report]:
 @pytest.mark.parametrize("form", ["md", "csv", "xml", "json"])
 def test_every_form_is_as_its_golden_file(reports: dict[str, Report], name: str, form: str) -> None:
     report = reports[name]
-    made = {
+    makers: dict[str, Callable[[Report], str]] = {
         "md": forms.as_markdown,
         "csv": forms.as_csv,
         "xml": forms.as_junit,
         "json": lambda one: one.model_dump_json(indent=2) + "\n",
-    }[form](report)
+    }
+    made = makers[form](report)
     file = GOLDEN / f"{name}.{form}"
     if os.environ.get("FIRSTTOKEN_GOLDEN"):
         file.parent.mkdir(parents=True, exist_ok=True)

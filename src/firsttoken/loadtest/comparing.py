@@ -128,8 +128,8 @@ def _side(one: Given) -> Side:
 
 def _change(row: Difference) -> Change:
     """A row with numbers as exact as a bootstrap is: six digits."""
-    return Change(
-        **{
+    return Change.model_validate(
+        {
             name: float(f"{value:.6g}") if isinstance(value, float) else value
             for name, value in dataclasses.asdict(row).items()
         }
