@@ -178,6 +178,8 @@ def test_the_servers_side_is_in_the_series_that_are_drawn(good: Ended) -> None:
     assert max(value for _, value in series["output tokens per second"]) > 0
     assert set(series) == {
         "requests running", "requests waiting", "KV cache in use", "output tokens per second",
+        "tokens per step", "prefix cache hits", "GPU utilization", "GPU utilization of the busiest",
+        "GPU memory in use", "GPU power",
     }  # fmt: skip
 
 
@@ -244,12 +246,28 @@ def test_without_prometheus_its_checks_are_skipped_and_never_passed(start: Start
     )
 
 
-def test_an_engine_that_dies_keeps_and_judges_what_was_measured(start: Start) -> None:
-    validation = start("--simulate", "--duration", "40s", prometheus=False)
-    validation.until_measuring()
-    os.kill(validation.children()["simulate"], signal.SIGKILL)
+Ending = dict[str, tuple[Ended, dict[str, int]]]
 
-    code, stdout, stderr = validation.end()
+
+@pytest.fixture(scope="module")
+def cut_short(start: Start) -> Ending:
+    """Three runs that end before their time: an engine that dies, and two signals."""
+    begun = {name: start("--simulate", "--duration", "40s", prometheus=False)
+             for name in ("engine", "SIGINT", "SIGTERM")}  # fmt: skip
+    children = {}
+    for name, validation in begun.items():
+        validation.until_measuring()
+        children[name] = validation.children()
+        assert set(children[name]) == {"simulate", "collect", "load"}
+        if name == "engine":
+            os.kill(children[name]["simulate"], signal.SIGKILL)
+        else:
+            validation.process.send_signal(signal.Signals[name])
+    return {name: ((one, *one.end()), children[name]) for name, one in begun.items()}
+
+
+def test_an_engine_that_dies_keeps_and_judges_what_was_measured(cut_short: Ending) -> None:
+    (validation, code, stdout, stderr), _ = cut_short["engine"]
 
     report = validation.report()
     assert code in (1, 3), stdout + stderr
@@ -260,15 +278,9 @@ def test_an_engine_that_dies_keeps_and_judges_what_was_measured(start: Start) ->
     assert not _processes_that_name(str(validation.out))
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_leaves_a_partial_report_and_no_child(start: Start, number: int) -> None:
-    validation = start("--simulate", "--duration", "40s", prometheus=False)
-    validation.until_measuring()
-    children = validation.children()
-    assert set(children) == {"simulate", "collect", "load"}
-
-    validation.process.send_signal(number)
-    code, stdout, stderr = validation.end()
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_a_signal_leaves_a_partial_report_and_no_child(cut_short: Ending, name: str) -> None:
+    (validation, code, stdout, stderr), children = cut_short[name]
 
     report = validation.report()
     assert code == report.verdict.exit_code == 130, stdout + stderr

@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 from firsttoken.report.schema import Report, Status
 from firsttoken.report.words import sentence
 
-__all__ = ["junit"]
+__all__ = ["junit", "legal"]
 
 _ILLEGAL = {code: "\N{REPLACEMENT CHARACTER}" for code in range(32) if code not in (9, 10, 13)}
 
@@ -39,12 +39,12 @@ def junit(report: Report) -> str:
             )
             tag = {"missed": "failure", "failed": "failure", "not_judged": "error"}.get(status)
             if tag or status == "skipped":
-                result = ET.SubElement(case, tag or "skipped", message=_legal(text))
-                result.text = _legal("\n".join(details)) or None
+                result = ET.SubElement(case, tag or "skipped", message=legal(text))
+                result.text = legal("\n".join(details)) or None
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def _legal(text: str) -> str:
+def legal(text: str) -> str:
     """The text without the control characters that XML 1.0 cannot hold."""
     return text.translate(_ILLEGAL)

@@ -14,7 +14,7 @@ from firsttoken.report.plots import Section
 from firsttoken.report.schema import Comparison, Objective, Panel, Report
 from firsttoken.report.words import NONE, percent
 
-__all__ = ["html", "markdown"]
+__all__ = ["environment", "html", "markdown", "page"]
 
 _MARKS = {
     "passed": "✅", "missed": "❌", "failed": "❌", "skipped": "⚪", "not_judged": "⚠️",
@@ -24,14 +24,18 @@ _MARKS = {
 
 def html(report: Report, sections: Sequence[Section]) -> str:
     """One page that needs nothing else: styles and pictures are in it."""
+    return page("report.html", report=report, sections=sections, why=_why(report))
+
+
+def page(template: str, **values: object) -> str:
+    """A whole page from one of the templates, with the styles in it."""
     css = Markup(_text("report.css"))  # noqa: S704 (our own)
-    template = _environment().get_template("report.html")
-    return template.render(report=report, sections=sections, css=css, why=_why(report))
+    return environment().get_template(template).render(css=css, **values)
 
 
 def markdown(report: Report) -> str:
     """Markdown as GitHub and GitLab show it in a job's summary."""
-    template = _environment().get_template("report.md")
+    template = environment().get_template("report.md")
     return template.render(report=report, why=_why(report)).strip() + "\n"
 
 
@@ -45,14 +49,15 @@ def _text(name: str) -> str:
     return folder.joinpath(name).read_text(encoding="utf-8")
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """The templates, with every filter that they use."""
+    made = jinja2.Environment(
         loader=jinja2.FunctionLoader(_text),
         autoescape=jinja2.select_autoescape(["html"]),  # Markdown is text, and shown as such
         undefined=jinja2.StrictUndefined,
         trim_blocks=False,
     )
-    environment.filters |= {
+    made.filters |= {
         "bar": _bar,
         "cell": _cell,
         "chance": _chance,
@@ -74,7 +79,7 @@ def _environment() -> jinja2.Environment:
         "words": lambda status: status.replace("_", " "),
         "yaml": _yaml,
     }
-    return environment
+    return made
 
 
 def _cell(text: str) -> str:

@@ -12,6 +12,7 @@ __all__ = [
     "Check",
     "Comparison",
     "Dashboard",
+    "DeliveredAlert",
     "Distribution",
     "Engine",
     "Environment",
@@ -197,6 +198,16 @@ class FiringAlert(Model):
     summary: str = ""
 
 
+class DeliveredAlert(Model):
+    """An alert that reached Alertmanager at some time of the run."""
+
+    name: str
+    objective: str = Field(default="", description="The objective that it is about, if any.")
+    severity: str = ""
+    at: float = Field(description="Seconds after the load began.")
+    inhibited: bool = Field(default=False, description="Kept back by another one.")
+
+
 class Panel(Model):
     """One panel: *data*, *no traffic*, *not reported* or *broken*."""
 
@@ -273,6 +284,9 @@ class Report(Model):
     checks: tuple[Check, ...] = ()
     rules: tuple[RuleResult, ...] = ()
     alerts: tuple[FiringAlert, ...] = ()
+    delivered: tuple[DeliveredAlert, ...] = Field(
+        default=(), description="Alerts that reached Alertmanager, where one was asked."
+    )
     dashboards: tuple[Dashboard, ...] = ()
     series: dict[str, tuple[Point, ...]] = Field(
         default_factory=dict, description="What the server reported over time, by name."

@@ -5,6 +5,7 @@ import math
 from datetime import UTC, datetime
 from importlib import metadata
 
+from firsttoken import servers
 from firsttoken.catalogue import REQUESTS_RUNNING
 from firsttoken.loadgen import records, summary
 from firsttoken.loadgen.records import Run
@@ -22,7 +23,8 @@ from firsttoken.report.schema import (
 from firsttoken.report.slowest import slowest
 from firsttoken.report.verdict import verdict
 from firsttoken.rules.slo import METRICS
-from firsttoken.validate import checks, diagnose, history, judge, repeat, tracing
+from firsttoken.validate import alerts, checks, diagnose, history, judge, repeat, tracing
+from firsttoken.validate.alerts import Expected
 from firsttoken.validate.engine import public
 from firsttoken.validate.found import FILES, Found
 from firsttoken.validate.page import Window
@@ -66,6 +68,7 @@ def conclude(found: Found) -> Report:
         checks=made,
         rules=found.rules or (),
         alerts=found.alerts,
+        delivered=found.delivered or (),
         dashboards=found.dashboards or (),
         series=found.series,
         events=_events(found),
@@ -152,9 +155,19 @@ def _checks(found: Found, generator: Generator | None) -> tuple[Check, ...]:
         made.append(checks.skipped("dashboards", missing))
     else:
         made.append(checks.panels(found.dashboards))
+    if found.options.expected is not None:
+        made.append(_alerts(found, found.options.expected, missing))
     made.append(_recording(found, missing))
     made += tracing.check(found.joined, found.options.otlp_listen)
     return tuple(made)
+
+
+def _alerts(found: Found, expected: tuple[Expected, ...], missing: str) -> Check:
+    if found.delivered is not None:
+        return alerts.check(found.delivered, expected)
+    lacking = servers.missing_tools("prometheus-alertmanager")
+    why = f"Alertmanager is not installed (Debian: apt-get install {', '.join(lacking.values())})"
+    return checks.skipped("alerts", why if lacking else missing)
 
 
 def _recording(found: Found, missing: str) -> Check:

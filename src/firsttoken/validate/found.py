@@ -11,6 +11,7 @@ from firsttoken.prometheus import Prometheus
 from firsttoken.report.schema import (
     Comparison,
     Dashboard,
+    DeliveredAlert,
     Engine,
     Event,
     FiringAlert,
@@ -21,6 +22,7 @@ from firsttoken.report.schema import (
 from firsttoken.rules.model import Group
 from firsttoken.rules.slo import SloFile
 from firsttoken.traces.join import Joined
+from firsttoken.validate.alerts import Expected
 from firsttoken.validate.page import Page, Window
 from firsttoken.validate.stack import Exporter
 
@@ -64,6 +66,8 @@ class Options:
     duration: float | None = None
     otlp_listen: str | None = None
     """Where the engine sends its spans."""
+    expected: tuple[Expected, ...] | None = None
+    """The alerts that must reach Alertmanager, and no others; None: none is started."""
 
 
 @dataclass(slots=True)
@@ -94,6 +98,8 @@ class Found:
     joined: Joined | None = None
     rules: tuple[RuleResult, ...] | None = None
     alerts: tuple[FiringAlert, ...] = ()
+    delivered: tuple[DeliveredAlert, ...] | None = None
+    """What reached Alertmanager; None where that was not asked, or could not be."""
     dashboards: tuple[Dashboard, ...] | None = None
     series: dict[str, tuple[Point, ...]] = field(default_factory=dict)
     events: tuple[Event, ...] = ()

@@ -14,6 +14,7 @@ from firsttoken.catalogue import METRICS
 from firsttoken.config import format_duration
 from firsttoken.errors import NotJudgedError, UsageError
 from firsttoken.prometheus import Prometheus
+from firsttoken.rules.alertmanager import Receivers, configuration
 from firsttoken.rules.slo import SloFile
 from firsttoken.validate.page import Page, parse
 
@@ -21,6 +22,7 @@ __all__ = ["JOB", "Exporter", "Stack", "own_command"]
 
 JOB = "firsttoken"
 ENGINE_SOURCE = "engine"
+_DISCARD = 9
 _TEXT = "text/plain;version=0.0.4"
 
 
@@ -95,7 +97,24 @@ class Stack:
             raise NotJudgedError(f"the collector answers {response.status_code}: {why}")
         return parse(response.text), response.text
 
-    def prometheus(self, rules: Path, slo: SloFile, interval: float) -> Prometheus:
+    def alertmanager(self) -> str:
+        """An Alertmanager with the routing that is generated; its URL.
+
+        Whom it would tell is an address on which nobody listens.  Raises NotJudgedError.
+        """
+        nobody = f"http://127.0.0.1:{_DISCARD}/"
+        shape = configuration(Receivers(page_webhook=nobody, ticket_webhook=nobody))
+        config = self._logs / "alertmanager.yml"
+        config.write_text(yaml.safe_dump(shape, sort_keys=False), encoding="utf-8")
+        self._exits.callback(
+            shutil.rmtree, self._logs / "alertmanager-data", ignore_errors=True
+        )  # run after it has ended
+        _, url = self._exits.enter_context(servers.alertmanager(config, self._logs))
+        return url
+
+    def prometheus(
+        self, rules: Path, slo: SloFile, interval: float, *, alertmanager: str | None = None
+    ) -> Prometheus:
         """A private Prometheus with the rules that scrapes the collector.
 
         Raises NotJudgedError when it is not installed or refuses the rules.
@@ -103,7 +122,9 @@ class Stack:
         if self.page_url is None:
             raise NotJudgedError("the collector is not running")
         config = self._logs / "prometheus.yml"
-        shape = prometheus_config(self.page_url, rules, slo.selector, interval)
+        shape = prometheus_config(
+            self.page_url, rules, slo.selector, interval, alertmanager=alertmanager
+        )
         config.write_text(yaml.safe_dump(shape, sort_keys=False), encoding="utf-8")
         self._exits.callback(
             shutil.rmtree, self._logs / "prometheus-data", ignore_errors=True
@@ -118,7 +139,12 @@ class Stack:
 
 
 def prometheus_config(
-    page: str, rules: Path, selector: Mapping[str, str], interval: float
+    page: str,
+    rules: Path,
+    selector: Mapping[str, str],
+    interval: float,
+    *,
+    alertmanager: str | None = None,
 ) -> dict[str, object]:
     """A configuration with one target, the collector.
 
@@ -128,7 +154,9 @@ def prometheus_config(
     reported = {attribute.label for metric in METRICS for attribute in metric.attributes}
     labels = {name: value for name, value in selector.items() if name not in reported}
     every = format_duration(interval)
+    told = [{"targets": [alertmanager.removeprefix("http://")]}] if alertmanager else []
     return {
+        "alerting": {"alertmanagers": [{"static_configs": told}]},
         "global": {
             "scrape_interval": every,
             "scrape_timeout": every,

@@ -14,7 +14,8 @@ from firsttoken.rules.model import Group
 from firsttoken.rules.model import Options as RuleOptions
 from firsttoken.rules.output import rule_file
 from firsttoken.rules.slo import SloFile
-from firsttoken.validate import engine, load, observe
+from firsttoken.validate import engine, faults, load, observe
+from firsttoken.validate.alerts import AlertWatch, wait_for
 from firsttoken.validate.compare import Evidence, compare
 from firsttoken.validate.found import Found, Options
 from firsttoken.validate.progress import Progress
@@ -23,6 +24,7 @@ from firsttoken.validate.stack import Exporter, Stack
 __all__ = [
     "Session",
     "SkippedError",
+    "check_alerts",
     "check_dashboards",
     "check_rules",
     "collect",
@@ -55,6 +57,7 @@ class Session:
     exits: contextlib.ExitStack
     progress: Progress
     running: load.Load | None = None
+    watch: AlertWatch | None = None
 
     @property
     def options(self) -> Options:
@@ -71,8 +74,10 @@ def reach(session: Session) -> str:
     else:
         found.url = engine.base_url(options.target)
     found.engine = engine.reach(found.url, options.model or options.load.model)
-    if options.target is None:
+    if options.target is None or options.faults:
         found.engine = found.engine.model_copy(update={"simulated": True, "faults": options.faults})
+    if options.target is not None and options.faults:
+        session.exits.enter_context(faults.imposed(found.url, options.faults))
     version = f" {found.engine.version}" if found.engine.version else ""
     kind = "embedded engine" if found.engine.simulated else "engine"
     return f"{kind}{version} serves {found.engine.model}"
@@ -135,14 +140,25 @@ def watch(session: Session) -> str:
             " with --prometheus"
         )
         raise SkippedError(found.no_prometheus)
+    told = _listen(session)
     started = session.stack.prometheus(
-        options.out / "rules.yaml", options.slo, options.scrape_interval
+        options.out / "rules.yaml", options.slo, options.scrape_interval, alertmanager=told
     )
     session.progress.update("waiting for its first scrapes")
     observe.wait_for_scrapes(started, _BEFORE_LOAD)
     found.prometheus = started
     _note_version(found)
     return f"scrapes and evaluates every {options.scrape_interval} s"
+
+
+def _listen(session: Session) -> str | None:
+    """Start an Alertmanager where alerts are expected; its address."""
+    if session.options.expected is None or servers.missing_tools("prometheus-alertmanager"):
+        return None
+    session.progress.update("starting Alertmanager")
+    address = session.stack.alertmanager()
+    session.watch = AlertWatch(address, session.options.slo.service)
+    return address
 
 
 def _note_version(found: Found) -> None:
@@ -169,8 +185,10 @@ def warm_up(session: Session) -> str:
     found.load_started = time.time()
     log = options.out / "logs" / "load.log"
     session.running = session.exits.enter_context(load.start(arguments, found.engine.url, log))
+    if session.watch is not None:
+        session.watch.begin(found.load_started)
     for state in session.running.follow(phase="warmup"):
-        session.progress.update(str(state))
+        _advance(session, state)
     return ""
 
 
@@ -179,7 +197,7 @@ def measure(session: Session) -> str:
     running, found = session.running, session.found
     assert running is not None  # noqa: S101
     for state in running.follow():
-        session.progress.update(str(state))
+        _advance(session, state)
     code = running.finish()
     found.load_ended = time.time()
     load.check_ended(running, code, found.records)
@@ -187,6 +205,22 @@ def measure(session: Session) -> str:
         found.broken = f"the engine stopped answering {running.lost_at:.0f} s into the load"
         raise NotJudgedError(found.broken)
     return str(running.state)
+
+
+def _advance(session: Session, state: load.State) -> None:
+    session.progress.update(str(state))
+    if session.watch is not None:
+        session.watch.poll()
+
+
+def check_alerts(session: Session) -> str:
+    """Wait for what is expected to reach Alertmanager, and keep what did."""
+    expected = session.options.expected
+    if expected is None or session.watch is None:
+        raise SkippedError("Alertmanager is not installed, or no alerts are expected of this run")
+    wait_for(session.watch, expected)
+    session.found.delivered = session.watch.delivered
+    return f"{len(session.watch.delivered)} alerts reached Alertmanager"
 
 
 def settle(session: Session) -> str:

@@ -6,10 +6,11 @@ from rich.console import Console
 from rich.table import Table
 
 from firsttoken.report.schema import Report
+from firsttoken.report.suite import SuiteReport
 from firsttoken.report.words import percent
 from firsttoken.validate.progress import MARKS
 
-__all__ = ["show"]
+__all__ = ["show", "show_suite"]
 
 _COLOURS = {"passed": "green", "missed": "red", "failed": "red", "not_judged": "yellow"}
 
@@ -27,6 +28,24 @@ def show(report: Report, out: Path, console: Console) -> None:
     console.print(f"[bold {colour}]{word}[/]  {_plain(verdict.headline)}", soft_wrap=True)
     for line in verdict.advice:
         console.print(f"→ {line}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
+
+
+def show_suite(suite: SuiteReport, out: Path, console: Console) -> None:
+    """Every scenario, then the verdict of all."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("", "scenario", "expected", "came of it"):
+        table.add_column(heading, overflow="fold")
+    for one in suite.scenarios:
+        mark, colour = MARKS[one.status]
+        came = "; ".join(one.reasons) if one.reasons else "as expected"
+        table.add_row(f"[{colour}]{mark}[/]", one.name, _plain(one.expected), _plain(came))
+    console.print()
+    console.print(table)
+    verdict = suite.verdict
+    word = verdict.status.replace("_", " ").upper()
+    colour = _COLOURS[verdict.status]
+    console.print(f"[bold {colour}]{word}[/]  {_plain(verdict.headline)}", soft_wrap=True)
     console.print(f"report: {out / 'report.html'}", markup=False, highlight=False, soft_wrap=True)
 
 
