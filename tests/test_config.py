@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
-from firsttoken.config import Duration, Model, format_duration, load_yaml, parse_duration
+from firsttoken.config import (
+    Duration,
+    Model,
+    format_duration,
+    load_yaml,
+    parse_duration,
+    public_address,
+)
 from firsttoken.errors import ConfigError
 
 
@@ -111,3 +118,16 @@ def test_durations_survive_writing_and_reading(milliseconds: int) -> None:
 def test_what_is_no_duration_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="expected a duration"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://host:1/path", "http://host:1/path"),
+        ("http://user:s3cret@host:1/path@x", "http://***@host:1/path@x"),
+        ("https://t0ken@host", "https://***@host"),
+        ("host:1", "host:1"),
+    ],
+)
+def test_an_address_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert public_address(url) == shown

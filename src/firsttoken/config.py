@@ -11,7 +11,15 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Va
 
 from firsttoken.errors import ConfigError
 
-__all__ = ["Duration", "Model", "format_duration", "load_yaml", "parse_duration", "validate_model"]
+__all__ = [
+    "Duration",
+    "Model",
+    "format_duration",
+    "load_yaml",
+    "parse_duration",
+    "public_address",
+    "validate_model",
+]
 
 UNITS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"([0-9]+(?:[.][0-9]+)?)(ms|[smhdw])")
@@ -42,6 +50,14 @@ def format_duration(seconds: float) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts)
+
+
+def public_address(url: str) -> str:
+    """An address as it may be shown: user and password before an @ are left out."""
+    scheme, slashes, rest = url.partition("//")
+    host, slash, path = rest.partition("/")
+    _, at, place = host.rpartition("@")
+    return f"{scheme}//***@{place}{slash}{path}" if slashes and at else url
 
 
 Duration = Annotated[float, BeforeValidator(parse_duration), PlainSerializer(format_duration)]

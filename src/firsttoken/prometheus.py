@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import requests
 
+from firsttoken.config import public_address
 from firsttoken.errors import NotJudgedError
 
 __all__ = ["Prometheus", "QueryError", "Series"]
@@ -114,13 +115,15 @@ class Prometheus:
             response: requests.Response = send()
         except requests.RequestException as exc:
             reason = type(exc).__name__
-            raise QueryError(f"Prometheus at {self.url} cannot be asked: {reason}") from None
+            raise QueryError(
+                f"Prometheus at {public_address(self.url)} cannot be asked: {reason}"
+            ) from None
         if not response.ok:
             try:
                 reason = response.json()["error"]
             except (ValueError, KeyError, TypeError):
                 reason = f"HTTP {response.status_code}"
-            raise QueryError(f"Prometheus at {self.url}: {reason}: {what}")
+            raise QueryError(f"Prometheus at {public_address(self.url)}: {reason}: {what}")
         return response
 
 

@@ -229,9 +229,32 @@ def _processes_that_name(text: str) -> list[str]:
     return found
 
 
-def test_without_prometheus_its_checks_are_skipped_and_never_passed(start: Start) -> None:
-    validation = start("--simulate", "--duration", "3s", prometheus=False)
-    code, stdout, stderr = validation.end()
+Ending = dict[str, tuple[Ended, dict[str, int]]]
+
+
+@pytest.fixture(scope="module")
+def cut_short(start: Start) -> Ending:
+    """Three runs that end before their time, an engine that dies and two signals; and a short one,
+    all without Prometheus.
+    """
+    short = start("--simulate", "--duration", "3s", prometheus=False)
+    begun = {name: start("--simulate", "--duration", "40s", prometheus=False)
+             for name in ("engine", "SIGINT", "SIGTERM")}  # fmt: skip
+    children = {}
+    for name, validation in begun.items():
+        validation.until_measuring()
+        children[name] = validation.children()
+        assert set(children[name]) == {"simulate", "collect", "load"}
+        if name == "engine":
+            os.kill(children[name]["simulate"], signal.SIGKILL)
+        else:
+            validation.process.send_signal(signal.Signals[name])
+    ended: Ending = {name: ((one, *one.end()), children[name]) for name, one in begun.items()}
+    return ended | {"without": ((short, *short.end()), {})}
+
+
+def test_without_prometheus_its_checks_are_skipped_and_never_passed(cut_short: Ending) -> None:
+    (validation, code, stdout, stderr), _ = cut_short["without"]
 
     report = validation.report()
 
@@ -244,26 +267,6 @@ def test_without_prometheus_its_checks_are_skipped_and_never_passed(start: Start
     assert (
         'skipped message="Prometheus is not installed' in (validation.out / "junit.xml").read_text()
     )
-
-
-Ending = dict[str, tuple[Ended, dict[str, int]]]
-
-
-@pytest.fixture(scope="module")
-def cut_short(start: Start) -> Ending:
-    """Three runs that end before their time: an engine that dies, and two signals."""
-    begun = {name: start("--simulate", "--duration", "40s", prometheus=False)
-             for name in ("engine", "SIGINT", "SIGTERM")}  # fmt: skip
-    children = {}
-    for name, validation in begun.items():
-        validation.until_measuring()
-        children[name] = validation.children()
-        assert set(children[name]) == {"simulate", "collect", "load"}
-        if name == "engine":
-            os.kill(children[name]["simulate"], signal.SIGKILL)
-        else:
-            validation.process.send_signal(signal.Signals[name])
-    return {name: ((one, *one.end()), children[name]) for name, one in begun.items()}
 
 
 def test_an_engine_that_dies_keeps_and_judges_what_was_measured(cut_short: Ending) -> None:
@@ -318,6 +321,10 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         (["--simulate"], "--slo is required"),
         (["--slo", "SLO"], "give either --target URL or --simulate"),
         (["--slo", "SLO", "--target", "ftp://x"], "expected a URL such as"),
+        (["--slo", "SLO", "--target", "http://u:s3cret@x"], "http://***@x: a plain address"),
+        (["--slo", "SLO", "--simulate", "--faults"], "--faults goes with --suite"),
+        (["--suite", "SLO", "--simulate", "--slo", "SLO"], "--slo does not go with --suite"),
+        (["--suite", "SLO", "--simulate"], "objectives: unknown key"),
         (["--slo", "none.yaml", "--simulate"], "none.yaml: cannot be read"),
         (["--slo", "SLO", "--simulate", "--fault", "gremlins=3"], "gremlins: unknown key"),
         (["--slo", "SLO", "--target", "http://x", "--fault", "xid=3"], "goes with --simulate"),

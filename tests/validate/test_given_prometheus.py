@@ -26,7 +26,9 @@ objectives:
 
 def validate(slo: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "firsttoken", "validate", "--slo", str(slo)]
-    command += ["--concurrency", "4", "--duration", "6s", "--out", str(out), *arguments]
+    load = slo.with_name("load.yaml")
+    load.write_text("{arrivals: {kind: closed, concurrency: 4}, warmup: 1s, duration: 4s}\n")
+    command += ["--load", str(load), "--out", str(out), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=80)
 
 

@@ -63,7 +63,7 @@ def linear(
     """From ``low`` to a little above the greatest value, or to ``most``."""
     highest = max((value for value in values if math.isfinite(value)), default=0.0)
     high = most if most is not None else highest * 1.06
-    if high <= low:
+    if high - low < 1e-9:
         high = low + 1.0
     step = _nice_step((high - low) / wanted)
     if most is None:

@@ -85,7 +85,8 @@ def html(suite: SuiteReport, drawn: Mapping[str, Sequence[Section]]) -> str:
         for one in suite.scenarios
         if one.report is not None
     }
-    return page("suite.html", suite=suite, bodies=bodies)
+    wrong = {one.name for one in suite.scenarios if one.status in ("failed", "not_judged")}
+    return page("suite.html", suite=suite, bodies=bodies, wrong=wrong)
 
 
 def _apart(text: str, name: str) -> str:

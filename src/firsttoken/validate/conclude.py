@@ -25,7 +25,6 @@ from firsttoken.report.verdict import verdict
 from firsttoken.rules.slo import METRICS
 from firsttoken.validate import alerts, checks, diagnose, history, judge, repeat, tracing
 from firsttoken.validate.alerts import Expected
-from firsttoken.validate.engine import public
 from firsttoken.validate.found import FILES, Found
 from firsttoken.validate.page import Window
 
@@ -57,9 +56,7 @@ def conclude(found: Found) -> Report:
         command=repeat.command(found.options),
         promises=repeat.promises(found.options),
         environment=repeat.environment(found.programs),
-        engine=found.engine.model_copy(update={"url": public(found.engine.url)})
-        if found.engine
-        else None,
+        engine=found.engine,
         steps=tuple(found.steps),
         objectives=objectives,
         load=load,

@@ -6,11 +6,12 @@ from urllib.parse import urlsplit
 
 import requests
 
+from firsttoken.config import public_address
 from firsttoken.errors import NotJudgedError, UsageError
 from firsttoken.loadgen.settings import api_key
 from firsttoken.report.schema import Engine
 
-__all__ = ["alive", "base_url", "public", "reach"]
+__all__ = ["alive", "base_url", "reach"]
 
 _PROBES = 7
 _TIMEOUT_S = 10.0
@@ -24,14 +25,15 @@ def base_url(target: str) -> str:
     except ValueError:
         port = -1
     if parts.scheme not in ("http", "https") or not parts.hostname or port == -1:
-        raise UsageError(f"--target {public(target)}: expected a URL such as http://127.0.0.1:8000")
+        raise UsageError(
+            f"--target {public_address(target)}: expected a URL such as http://127.0.0.1:8000"
+        )
+    if parts.username or parts.password:
+        raise UsageError(
+            f"--target {public_address(target)}: a plain address is expected; a key goes into the"
+            " environment as FIRSTTOKEN_API_KEY"
+        )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1')}"
-
-
-def public(url: str) -> str:
-    """An address as it may be shown: what stands before an @ is left out."""
-    head, at, tail = url.rpartition("@")
-    return f"{head.partition('//')[0]}//***@{tail}" if at and "//" in head else url
 
 
 def _session() -> requests.Session:
@@ -53,11 +55,11 @@ def reach(url: str, model: str | None = None) -> Engine:
     if model is None:
         model = served[0]
     elif model not in served:
-        raise UsageError(f"{public(url)} serves {', '.join(served)}, not {model}")
+        raise UsageError(f"{public_address(url)} serves {', '.join(served)}, not {model}")
     health = _get(session, f"{url}/health")
     if health is not None and health.status_code >= 500:
         raise NotJudgedError(
-            f"{public(url)}/health answers {health.status_code}: the engine is not ready"
+            f"{public_address(url)}/health answers {health.status_code}: the engine is not ready"
         )
     return Engine(
         url=url, model=model, version=_version(session, url), round_trip=_round_trip(session, url)
@@ -70,12 +72,12 @@ def _models(session: requests.Session, url: str) -> list[str]:
         response = session.get(address, timeout=_TIMEOUT_S)
     except requests.RequestException as exc:
         raise NotJudgedError(
-            f"the engine at {public(url)} cannot be reached: {_reason(exc)}"
+            f"the engine at {public_address(url)} cannot be reached: {_reason(exc)}"
         ) from None
     if response.status_code in (401, 403):
         raise NotJudgedError(
-            f"{public(address)} answers {response.status_code}: set FIRSTTOKEN_API_KEY to the"
-            " engine's key"
+            f"{public_address(address)} answers {response.status_code}: set FIRSTTOKEN_API_KEY to"
+            " the engine's key"
         )
     try:
         served = [str(item["id"]) for item in response.json()["data"]] if response.ok else []
@@ -83,8 +85,8 @@ def _models(session: requests.Session, url: str) -> list[str]:
         served = []
     if not served:
         raise NotJudgedError(
-            f"{public(address)} answers {response.status_code} and lists no models; is this an"
-            " engine with an OpenAI-compatible API?"
+            f"{public_address(address)} answers {response.status_code} and lists no models; is this"
+            " an engine with an OpenAI-compatible API?"
         )
     return served
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import requests
 
+from firsttoken.config import public_address
 from firsttoken.errors import NotJudgedError
-from firsttoken.validate.engine import public
 
 __all__ = ["imposed", "in_force"]
 
@@ -29,7 +29,7 @@ def imposed(url: str, faults: Sequence[str]) -> Iterator[None]:
     """Some faults (``name=value``) as long as the block lasts.  Raises NotJudgedError."""
     before = in_force(url)
     if before is None:
-        raise NotJudgedError(f"{public(url)} is no firsttoken simulate: it takes no faults")
+        raise NotJudgedError(f"{public_address(url)} is no firsttoken simulate: it takes no faults")
     _put(url, dict(fault.split("=", 1) for fault in faults))
     try:
         yield
@@ -43,6 +43,8 @@ def _put(url: str, values: dict[str, Any]) -> None:
         answer = requests.put(f"{url}/faults", json=values, timeout=_TIMEOUT_S)
     except requests.RequestException as exc:
         reason = type(exc).__name__
-        raise NotJudgedError(f"{public(url)} does not take the faults: {reason}") from None
+        raise NotJudgedError(f"{public_address(url)} does not take the faults: {reason}") from None
     if not answer.ok:
-        raise NotJudgedError(f"{public(url)} does not take the faults: {answer.text.strip()}")
+        raise NotJudgedError(
+            f"{public_address(url)} does not take the faults: {answer.text.strip()}"
+        )

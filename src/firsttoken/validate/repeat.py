@@ -8,9 +8,8 @@ from typing import Any
 
 import yaml
 
-from firsttoken.config import format_duration
+from firsttoken.config import format_duration, public_address
 from firsttoken.report.schema import Environment
-from firsttoken.validate.engine import public
 from firsttoken.validate.found import Options
 
 __all__ = ["command", "environment", "promises"]
@@ -19,7 +18,9 @@ __all__ = ["command", "environment", "promises"]
 def command(options: Options) -> str:
     """The command line, with the secrets of its addresses left out."""
     words = ["firsttoken", "validate"]
-    words += ["--simulate"] if options.target is None else ["--target", public(options.target)]
+    words += (
+        ["--simulate"] if options.target is None else ["--target", public_address(options.target)]
+    )
     for fault in options.faults:
         words += ["--fault", fault]
     for flag, value in (
@@ -30,13 +31,13 @@ def command(options: Options) -> str:
         ("--duration", None if options.duration is None else format_duration(options.duration)),
         ("--model", options.model),
         ("--otlp-listen", options.otlp_listen),
-        ("--prometheus", public(options.prometheus) if options.prometheus else None),
+        ("--prometheus", public_address(options.prometheus) if options.prometheus else None),
     ):
         if value is not None:
             words += [flag, str(value)]
     for exporter in options.exporters:
         profile = f",profile={exporter.profile}" if exporter.profile else ""
-        words += ["--gpu-exporter", public(exporter.url) + profile]
+        words += ["--gpu-exporter", public_address(exporter.url) + profile]
     if options.scrape_interval != 1:
         words += ["--scrape-interval", format_duration(options.scrape_interval)]
     return shlex.join(words)

@@ -7,13 +7,14 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+from firsttoken.config import public_address
 from firsttoken.report import suite as report_suite
 from firsttoken.report.plots import Section, sections
 from firsttoken.report.schema import Report
 from firsttoken.report.suite import ScenarioResult, SuiteReport
 from firsttoken.validate import faults, pipeline
 from firsttoken.validate.conclude import conclude
-from firsttoken.validate.engine import base_url, public
+from firsttoken.validate.engine import base_url
 from firsttoken.validate.found import Options
 from firsttoken.validate.output import write
 from firsttoken.validate.progress import Progress
@@ -148,7 +149,7 @@ def _words(expect: Expect) -> str:
 
 def _command(file: Path, base: Options, inject: bool) -> str:
     words = ["firsttoken", "validate", "--suite", str(file)]
-    words += ["--simulate"] if base.target is None else ["--target", public(base.target)]
+    words += ["--simulate"] if base.target is None else ["--target", public_address(base.target)]
     words += ["--faults"] if inject else []
     return shlex.join(words)
 

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 
 from firsttoken import servers
 from firsttoken.catalogue import METRICS
-from firsttoken.config import format_duration
+from firsttoken.config import format_duration, public_address
 from firsttoken.errors import NotJudgedError, UsageError
 from firsttoken.prometheus import Prometheus
 from firsttoken.rules.alertmanager import Receivers, configuration
@@ -38,7 +39,7 @@ class Exporter:
         self.url, _, profile = text.partition(",")
         self.profile = profile.removeprefix("profile=") or None
         if not self.url.startswith(("http://", "https://")):
-            raise UsageError(f"--gpu-exporter {text}: expected URL or URL,PROFILE")
+            raise UsageError(f"--gpu-exporter {public_address(text)}: expected URL or URL,PROFILE")
 
 
 class Stack:
@@ -69,13 +70,17 @@ class Stack:
             if exporter.profile:
                 source["profile"] = exporter.profile
             sources.append(source)
-        config = self._logs / "collector.yaml"
-        shape = {
-            "version": "firsttoken/v1",
-            "timeout": format_duration(timeout),
-            "sources": sources,
-        }
-        config.write_text(yaml.safe_dump(shape, sort_keys=False), encoding="utf-8")
+        shape = {"version": "firsttoken/v1", "timeout": format_duration(timeout)}
+        # An address may hold a password: what is kept with the report does not.
+        kept = [{**source, "url": public_address(source["url"])} for source in sources]
+        (self._logs / "collector.yaml").write_text(
+            yaml.safe_dump({**shape, "sources": kept}, sort_keys=False), encoding="utf-8"
+        )
+        folder = self._exits.enter_context(tempfile.TemporaryDirectory())
+        config = Path(folder) / "collector.yaml"
+        config.write_text(
+            yaml.safe_dump({**shape, "sources": sources}, sort_keys=False), encoding="utf-8"
+        )
         _, url = self._own(
             "collector", ["collect", "--config", str(config), "--listen", "127.0.0.1:0"]
         )

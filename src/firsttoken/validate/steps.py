@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 
 from firsttoken import servers
+from firsttoken.config import public_address
 from firsttoken.dashboards import render
 from firsttoken.errors import NotJudgedError
 from firsttoken.prometheus import Prometheus
@@ -126,12 +127,13 @@ def watch(session: Session) -> str:
     """Start a private Prometheus on the collector and the rules, or use the one given."""
     options, found = session.options, session.found
     if options.prometheus is not None:
+        shown = public_address(options.prometheus)
         found.prometheus = Prometheus(options.prometheus)
         if not found.prometheus.ready():
-            found.prometheus, found.no_prometheus = None, f"{options.prometheus} does not answer"
-            raise NotJudgedError(f"Prometheus at {options.prometheus} does not answer")
+            found.prometheus, found.no_prometheus = None, f"{shown} does not answer"
+            raise NotJudgedError(f"Prometheus at {shown} does not answer")
         _note_version(found)
-        return f"using {options.prometheus}"
+        return f"using {shown}"
     missing = servers.missing_tools("prometheus")
     if missing:
         package = missing["prometheus"]

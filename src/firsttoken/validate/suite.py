@@ -15,7 +15,7 @@ from firsttoken.rules.slo import SloFile
 from firsttoken.simulate.faults import Faults
 from firsttoken.validate.alerts import Expected
 
-__all__ = ["Case", "SuiteFile", "load"]
+__all__ = ["Case", "Expect", "SuiteFile", "load"]
 
 _ALERT = re.compile(r"(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?: ?\((?P<slo>[^()]+)\))?")
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=60)]
@@ -96,6 +96,13 @@ def load(path: Path) -> tuple[SuiteFile, tuple[Case, ...]]:
     return suite, tuple(_case(path, scenario, slo, given) for scenario in suite.scenarios)
 
 
+def _fault(name: str, value: object) -> str:
+    """A fault as the command line takes it."""
+    if isinstance(value, bool):
+        return f"{name}={str(value).lower()}"
+    return f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}"
+
+
 def _mapping(path: Path) -> dict[str, Any]:
     """The keys of a YAML file; whether they are right is seen when a scenario has its own in."""
     try:
@@ -123,7 +130,7 @@ def _case(path: Path, scenario: Scenario, slo: dict[str, Any], given: dict[str, 
         scenario,
         known,
         validate_model(asked, LoadFile, f"{where}: load"),
-        tuple(f"{name}={getattr(faults, name)}" for name in scenario.faults),
+        tuple(_fault(name, getattr(faults, name)) for name in scenario.faults),
         yaml.safe_dump(promised, sort_keys=False),
         yaml.safe_dump(asked, sort_keys=False),
     )
