@@ -5,27 +5,26 @@ import json
 import os
 import secrets
 import signal
-import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from firsttoken.config import load_yaml, validate_model
-from firsttoken.errors import CheckFailedError, UsageError
+from firsttoken.errors import CheckFailedError, NotJudgedError, UsageError
 from firsttoken.loadgen import presets
+from firsttoken.loadgen.dialect import DIALECTS
 from firsttoken.loadgen.judge import Objective, goodput, judge, parse_objective
+from firsttoken.loadgen.live import Progress, default_progress, shown
 from firsttoken.loadgen.presets import PRESETS
 from firsttoken.loadgen.record import Run
-from firsttoken.loadgen.run import Part, Stop, Watch, run_load, with_fast_loop
+from firsttoken.loadgen.run import Part, Stop, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.shards import Shard, parse_shard, parse_start
 from firsttoken.loadgen.show import as_json, as_markdown, print_run
-from firsttoken.loadgen.summary import summarise
-from firsttoken.loadgen.worker import Snapshot
+from firsttoken.loadgen.summary import bottleneck, summarise
 
 __all__ = ["OBJECTIVE_HELP", "check_objectives", "load", "print_report"]
 
@@ -33,12 +32,23 @@ INTERRUPTED_CODE = 130
 OBJECTIVE_HELP = "A promise to judge, such as ttft<500ms@95 or success@99.5; may be repeated."
 
 
+class _RunByDefault(click.Group):
+    """A group that takes options without a sub-command as those of ``run``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
 @click.group(
+    cls=_RunByDefault,
     epilog="""\b
 Examples:
+  firsttoken load --target http://127.0.0.1:8000 --rate 20 --input-tokens 512 --output-tokens 128
   firsttoken load run --target http://127.0.0.1:8000 --rate 4 --out records.jsonl
   firsttoken load report records.jsonl --objective 'ttft<500ms@95'
-"""
+""",
 )
 def load() -> None:
     """Bring an LLM server under a known load, and report how it fared."""
@@ -53,9 +63,10 @@ Examples:
   firsttoken load run --target http://127.0.0.1:8000 --rate 5 --objective 'ttft<500ms@95'
 
 \b
-A key for the server is taken from FIRSTTOKEN_API_KEY, else OPENAI_API_KEY.
+A key for the server is taken from --api-key-file, FIRSTTOKEN_API_KEY, else OPENAI_API_KEY.
 Exit codes: 0 done, 1 an objective missed, 2 a wrong argument or file, 3 the server cannot be
-reached, 130 interrupted (what was recorded until then is kept).
+reached or the load generator was too slow for the load, 130 interrupted (what was recorded until
+then is kept).
 """
 )
 @click.option("--target", required=True, help="The server, such as http://127.0.0.1:8000.")
@@ -72,9 +83,17 @@ reached, 130 interrupted (what was recorded until then is kept).
 @click.option("--concurrency", type=int, help="Closed loop: so many requests at all times.")
 @click.option("--duration", help="Measured time, such as 30s or 5m.")
 @click.option("--warmup", help="Time under load before measuring, such as 5s.")
-@click.option("--prompt-tokens", type=int, help="Tokens of each prompt.")
+@click.option(
+    "--input-tokens", "--prompt-tokens", "prompt_tokens", type=int, help="Tokens of each prompt."
+)
 @click.option("--output-tokens", type=int, help="Tokens of each answer.")
 @click.option("--seed", type=int, help="Fixes arrivals and lengths.")
+@click.option("--api", type=click.Choice(list(DIALECTS)), help="What the server is asked by.")
+@click.option("--requests", type=int, help="Stop after so many requests.")
+@click.option("--processes", type=int, help="Share the load among so many processes.")
+@click.option(
+    "--api-key-file", type=click.Path(path_type=Path), help="A file with the server's key."
+)
 @click.option(
     "--tracing",
     is_flag=True,
@@ -85,8 +104,15 @@ reached, 130 interrupted (what was recorded until then is kept).
 @click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=OBJECTIVE_HELP)
 @click.option(
     "--progress",
-    type=click.Choice(["live", "json", "none"]),
-    help="live on stderr (default on a terminal), json lines on stdout, or none.",
+    type=click.Choice(get_args(Progress)),
+    help="live (default on a terminal) or lines on stderr, json lines on stdout, or none.",
+)
+@click.option("--quiet", "-q", is_flag=True, help="Say nothing but what went wrong.")
+@click.option(
+    "--metrics-listen",
+    "listen",
+    metavar="HOST:PORT",
+    help="Serve gen_ai.client.* metrics of the run there, for Prometheus.",
 )
 @click.option("--json", "as_data", is_flag=True, help="Print the report as JSON.")
 @click.option("--shard", metavar="K/N", help="Only the K-th of N shares (job/N in an indexed Job).")
@@ -101,7 +127,9 @@ def run(
     file: Path | None,
     out: Path | None,
     objectives: tuple[str, ...],
-    progress: str | None,
+    progress: Progress | None,
+    quiet: bool,
+    listen: str | None,
     as_data: bool,
     shard: str | None,
     run_id: str | None,
@@ -112,13 +140,16 @@ def run(
     promises = [parse_objective(text) for text in objectives]
     settings = _settings(file, flags)
     part = _part(shard, run_id, start_at)
-    how = progress or ("live" if sys.stderr.isatty() else "none")
-    done = with_fast_loop(_run(settings, target, out, how, part))
-    if how != "json" or as_data:
+    how = "none" if quiet else progress or default_progress()
+    done = with_fast_loop(_run(settings, target, out, how, part, listen))
+    if (how != "json" and not quiet) or as_data:
         print_report(done, promises, "json" if as_data else "text")
     if done.interrupted:
         click.echo(f"firsttoken: interrupted: {done.stopped}", err=True)
         return INTERRUPTED_CODE
+    why = bottleneck(done)
+    if why is not None and done.open_loop and how != "json":
+        raise NotJudgedError(f"not judged: the load generator was the bottleneck: {why}")
     check_objectives(done, promises)
     return 0
 
@@ -157,47 +188,19 @@ def _settings(file: Path | None, flags: dict[str, Any]) -> LoadFile:
 
 
 async def _run(
-    settings: LoadFile, target: str, out: Path | None, how: str, part: Part | None
+    settings: LoadFile,
+    target: str,
+    out: Path | None,
+    how: Progress,
+    part: Part | None,
+    listen: str | None,
 ) -> Run:
     stop = Stop()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set, signal.Signals(number).name)
-    if how == "json":
-        return await run_load(settings, target, out, stop, _print_snapshot, part)
-    if how == "none":
-        return await run_load(settings, target, out, stop, None, part)
-    with _live() as bar:
-        return await run_load(settings, target, out, stop, _shown(bar), part)
-
-
-def _print_snapshot(snapshot: Snapshot) -> None:
-    click.echo(json.dumps(snapshot._asdict()))
-
-
-def _live() -> Progress:
-    # No thread of its own may repaint beside the measurement: once a second is enough.
-    return Progress(
-        TextColumn("{task.fields[phase]:>8}"),
-        BarColumn(),
-        TextColumn("{task.description}"),
-        console=Console(stderr=True),
-        auto_refresh=False,
-        transient=True,
-    )
-
-
-def _shown(bar: Progress) -> Watch:
-    task: TaskID = bar.add_task("starting", total=None, phase="")
-
-    def show(now: Snapshot) -> None:
-        median = "" if now.ttft_p50 is None else f", TTFT p50 {now.ttft_p50 * 1000:.0f} ms"
-        text = f"{now.done} done, {now.in_flight} in flight, {now.failed} failed{median}"
-        at = min(now.elapsed, now.total)
-        bar.update(task, total=now.total, completed=at, description=text, phase=now.phase)
-        bar.refresh()
-
-    return show
+    with shown(how) as watch:
+        return await run_load(settings, target, out, stop, watch, part, listen=listen)
 
 
 def print_report(run: Run, objectives: list[Objective], form: str) -> None:

@@ -6,8 +6,8 @@ https://github.com/ggml-org/llama.cpp/tree/master/tools/server (``/completion``)
 """
 
 import dataclasses
-import itertools
 import json
+import operator
 from array import array
 from collections.abc import Callable
 from typing import Any, Literal
@@ -37,9 +37,9 @@ class Answer:
     last_part: float = 0.0
 
     @property
-    def gaps(self) -> tuple[float, ...]:
+    def gaps(self) -> "array[float]":
         """The times between successive content chunks."""
-        return tuple(after - before for before, after in itertools.pairwise(self.times))
+        return array("d", map(operator.sub, self.times[1:], self.times))
 
     def fail(self, error: str) -> None:
         """Note what went wrong, unless something has before."""

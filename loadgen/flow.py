@@ -13,6 +13,8 @@ from firsttoken.loadgen.wire import WireError, parse_head
 __all__ = ["Clock", "Flow", "Prepared"]
 
 _HEAD_MAX = 65536
+ROOM, ROOM_MAX = 479, 1 << 16
+"""How much is read at once: an event and its chunk mostly fit into what is cheap to allocate."""
 
 
 class Prepared(NamedTuple):
@@ -72,6 +74,7 @@ class Flow:
         "reader",
         "receive",
         "retry",
+        "room",
         "sent",
         "stamps",
         "started",
@@ -111,6 +114,7 @@ class Flow:
         self._answer: Answer | None = None
         self.bytes = 0
         self.watch = True
+        self.room = ROOM
 
     def digest(self, dialect: Dialect, clock: Clock, *, stream: bool) -> float | None:
         """Read what has come, and let go of it; returns the time of the last part.
@@ -120,6 +124,8 @@ class Flow:
         parts = self.parts
         if not parts:
             return None
+        if len(parts[-1]) == self.room:
+            self.room = min(4 * self.room, ROOM_MAX)
         times: Sequence[float] = clock.times(self.stamps) if self.stamps else self.times
         last = times[-1]
         if self.first_byte is None:

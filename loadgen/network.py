@@ -19,7 +19,6 @@ from firsttoken.loadgen.wire import WireError
 
 __all__ = ["Network"]
 
-_SIZE = 65536
 _EXTRA = 64
 _BATCH = 4096
 _COARSE_S = 0.0012
@@ -27,7 +26,6 @@ _BODY_MAX = 1 << 28
 _STAMP = struct.Struct("qq")
 # A response in chunks ends with an empty line; so does each chunk of events that end with CRLF.
 _MAY_BE_LAST = b"\r\n\r\n"
-_SHORT = 8
 
 
 class Network:
@@ -114,7 +112,7 @@ class Network:
                 self._other(fd)
                 continue
             try:
-                data, extra, _, _ = flow.receive(_SIZE, _EXTRA)
+                data, extra, _, _ = flow.receive(flow.room, _EXTRA)
             except OSError as exc:
                 self._broken(flow, exc)
                 continue
@@ -123,7 +121,7 @@ class Network:
                 continue
             flow.parts.append(data)
             flow.stamps.append(extra[0][2] if extra else self._stamp())
-            if flow.watch or data.endswith(_MAY_BE_LAST) or len(data) < _SHORT:
+            if flow.watch or data.endswith(_MAY_BE_LAST):
                 self._settle(flow)
 
     def _take(self, events: list[tuple[int, int]]) -> None:
@@ -135,7 +133,7 @@ class Network:
                 self._other(fd)
                 continue
             try:
-                data = flow.receive(_SIZE, _EXTRA)[0]
+                data = flow.receive(flow.room, _EXTRA)[0]
             except OSError as exc:
                 self._broken(flow, exc)
                 continue
@@ -144,7 +142,7 @@ class Network:
                 continue
             flow.parts.append(data)
             flow.times.append(now)
-            if flow.watch or data.endswith(_MAY_BE_LAST) or len(data) < _SHORT:
+            if flow.watch or data.endswith(_MAY_BE_LAST):
                 self._settle(flow)
 
     def _stamp(self) -> bytes:
@@ -265,7 +263,8 @@ class Network:
             flow.ended = last or now
             self._end(flow, flow.error)
         else:
-            self._end(flow, flow.error or "connection lost mid-stream")
+            where = "before an answer" if flow.reader is None else "mid-stream"
+            self._end(flow, flow.error or f"connection lost {where}")
 
     def _broken(self, flow: Flow, exc: OSError) -> None:
         if isinstance(exc, BlockingIOError):

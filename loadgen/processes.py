@@ -18,6 +18,7 @@ from typing import Any, BinaryIO, NamedTuple
 from firsttoken.errors import FirstTokenError, NotJudgedError
 from firsttoken.loadgen.arrivals import Closed
 from firsttoken.loadgen.gauges import Gauges
+from firsttoken.loadgen.page import Tally
 from firsttoken.loadgen.record import ShardResult
 from firsttoken.loadgen.shards import Shard
 from firsttoken.loadgen.worker import Ended, Share, Snapshot, Worker, added
@@ -49,6 +50,7 @@ class Shards:
         ]
         self._processes: list[asyncio.subprocess.Process] = []
         self._snapshots: dict[int, Snapshot] = {}
+        self._tallies: dict[int, Tally | None] = {}
         self._ended: dict[int, Ended] = {}
         self._waiting: list[asyncio.Task[None]] = []
 
@@ -98,6 +100,14 @@ class Shards:
         found = list(self._snapshots.values())
         return added(found) if len(found) == len(self._processes) else None
 
+    def tally(self) -> Tally:
+        """What the run's own page shows, of all of them together."""
+        whole = Tally()
+        for tally in self._tallies.values():
+            if tally is not None:
+                whole.merge(tally)
+        return whole
+
     def ended(self) -> Ended:
         """How it ended in all of them together."""
         ends = list(self._ended.values())
@@ -125,7 +135,7 @@ class Shards:
                     self.stop()
                 await process.wait()
                 return
-            self._snapshots[number] = message
+            self._snapshots[number], self._tallies[number] = message
 
     def _tell(self, process: asyncio.subprocess.Process, message: object) -> None:
         assert process.stdin is not None  # noqa: S101
@@ -183,7 +193,7 @@ def main() -> None:
         threading.Thread(target=_report, args=(worker, zero, over, say), daemon=True).start()
         worker.run(zero)
         over.set()
-        say(worker.snapshot())
+        say((worker.snapshot(), worker.tally))
         say(worker.ended())
     except FirstTokenError as exc:
         say(_Failed(str(exc)))
@@ -195,10 +205,9 @@ def _until_told(source: BinaryIO, worker: Worker) -> None:
 
 
 def _report(worker: Worker, zero: float, over: threading.Event, say: Any) -> None:
-    while not over.wait(
-        max(0.05, zero - perf_counter(), 0) if perf_counter() < zero else SNAPSHOT_S
-    ):
-        say(worker.snapshot())
+    over.wait(max(0.0, zero - perf_counter()))
+    while not over.wait(SNAPSHOT_S):
+        say((worker.snapshot(), worker.tally))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import operator
 import os
 import time
 from array import array
@@ -144,7 +145,7 @@ def _line(record: Record) -> str:
 def _microseconds(gaps: Sequence[float]) -> list[int]:
     """Gaps as whole microseconds whose sum does not drift: each end is rounded, not each gap."""
     ends = [int(end * 1e6 + 0.5) for end in itertools.accumulate(gaps, initial=0.0)]
-    return [after - before for before, after in itertools.pairwise(ends)]
+    return list(map(operator.sub, ends[1:], ends))
 
 
 def read(path: Path) -> Run:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from firsttoken.errors import NotJudgedError
 from firsttoken.loadgen.merge import SHARD
+from firsttoken.loadgen.page import Tally, serving, text
 from firsttoken.loadgen.plan import Session, Workload
 from firsttoken.loadgen.processes import Shards
 from firsttoken.loadgen.prompts import counter, learn
@@ -124,6 +125,10 @@ class Alone:
         """The state at this moment."""
         return self._worker.snapshot()
 
+    def tally(self) -> Tally:
+        """What the run's own page shows."""
+        return self._worker.tally or Tally()
+
     def ended(self) -> Ended:
         """How it ended."""
         return self._worker.ended()
@@ -141,11 +146,15 @@ async def run_load(
     watch: Watch | None = None,
     part: Part | None = None,
     team: Team | None = None,
+    *,
+    listen: str | None = None,
 ) -> Run:
     """Run a load against a server; ``watch`` is called once a second, and at the end.
 
-    ``part``: only this part of it is asked; ``team``: by whom.  Raises NotJudgedError when the
-    server cannot be reached, UsageError and ConfigError for what does not fit.
+    ``part``: only this part of it is asked; ``team``: by whom.  ``listen`` (HOST:PORT) is where
+    the run's own metrics are served meanwhile, where no team carries it out.  Raises
+    NotJudgedError when the server cannot be reached, UsageError and ConfigError for what does not
+    fit.
     """
     client = client_for(target, load)
     workload = workload_of(load, counter(load))
@@ -163,6 +172,7 @@ async def run_load(
             part.run_id,
             file,
             part.shard,
+            tallied=listen is not None,
         )
         settings = {**load.public(), "prompt_source": vocabulary.source}
         if part.shard.of > 1:
@@ -195,7 +205,8 @@ async def run_load(
                 started = _start(part.start_at, crew.lead)
                 run = dataclasses.replace(run, started=started)
                 writer.begin(run)
-                await _watched(crew, perf_counter() + started - time.time(), stop, watch)
+                async with serving(listen, lambda: text(_tally(crew))):
+                    await _watched(crew, perf_counter() + started - time.time(), stop, watch)
             finally:
                 await crew.close()
             writer.end(_ended(run, crew, stop))
@@ -209,6 +220,10 @@ async def run_load(
     elif out is None:  # so many that they stay in the file, for as long as anyone asks
         weakref.finalize(done.records, shutil.rmtree, file.parent, ignore_errors=True)
     return done
+
+
+def _tally(crew: Crew) -> Tally:
+    return crew.tally() if isinstance(crew, Alone | Shards) else Tally()
 
 
 def _crew(share: Share, workload: Workload) -> Crew:

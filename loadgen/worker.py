@@ -12,9 +12,10 @@ from firsttoken.loadgen.engine import Engine, Windows
 from firsttoken.loadgen.flow import Prepared
 from firsttoken.loadgen.gauges import Gauges
 from firsttoken.loadgen.identity import identify
+from firsttoken.loadgen.page import Tally
 from firsttoken.loadgen.plan import Planned, Session
 from firsttoken.loadgen.prompts import Message, Prompts, Vocabulary, counter
-from firsttoken.loadgen.record import Generator
+from firsttoken.loadgen.record import Generator, Record
 from firsttoken.loadgen.recorder import Recorder
 from firsttoken.loadgen.records import Writer
 from firsttoken.loadgen.settings import LoadFile
@@ -36,6 +37,7 @@ class Share(NamedTuple):
     nonce: str
     out: Path
     shard: Shard = Shard()
+    tallied: bool = False
 
 
 class Snapshot(NamedTuple):
@@ -99,7 +101,8 @@ class Worker:
         self._prompts = Prompts(load, share.model, share.vocabulary, share.nonce)
         self._path = DIALECTS[load.api].path(stream=load.stream)
         self._writer = Writer(share.out, append=True)
-        self.recorder = Recorder(self._writer.add, exact=load.ignore_eos)
+        self.tally = Tally() if share.tallied else None
+        self.recorder = Recorder(self._keep, exact=load.ignore_eos)
         self.windows = Windows(load.warmup, load.warmup + load.duration, load.total)
         self._agenda = Agenda(load, sessions or _dealt(share), self._write)
         self.engine = Engine(
@@ -161,6 +164,12 @@ class Worker:
             lag_p99=engine.gauges.lag_p99,
             errors=dict(recorder.errors),
         )
+
+    def _keep(self, record: Record) -> None:
+        self._writer.add(record)
+        if self.tally is not None:
+            operation = "chat" if self._share.load.api == "chat" else "text_completion"
+            self.tally.add(record, self._share.model, operation)
 
     def _idle(self) -> None:
         self._writer.tick()

@@ -131,7 +131,11 @@ class Fake:
             await stream.reply(200, json.dumps({"data": self.models}).encode())
         elif path in self.others:
             await stream.reply(200, json.dumps(self.others[path](body)).encode())
-        elif path.endswith("completions"):
+        elif path.endswith("completions") or path in {
+            "/generate",
+            "/generate_stream",
+            "/completion",
+        }:
             self.bodies.append({"path": path, **body})
             self._now += 1
             self.peak = max(self.peak, self._now)

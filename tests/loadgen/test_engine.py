@@ -370,3 +370,120 @@ def test_a_server_without_models_or_refusing_is_not_judged(serve: Serve) -> None
 def test_an_address_that_cannot_be_is_refused(target: str) -> None:
     with pytest.raises(UsageError, match="target"):
         run(target)
+
+
+def test_several_processes_send_the_plan_of_one(serve: Serve, tmp_path: Path) -> None:
+    arrivals = {"kind": "poisson", "rate": 60}
+    asked: dict[str, Any] = {
+        "arrivals": arrivals,
+        "duration": "500ms",
+        "seed": 5,
+        "api": "completions",
+        "prompt_tokens": {"kind": "uniform", "low": 4, "high": 40},
+    }
+    plans = []
+    for processes in (1, 2):
+        fake = serve(three)
+        out = tmp_path / f"{processes}.jsonl"
+        done = run(fake.url, out, processes=processes, **asked)
+        assert all(record.ok for record in done.records)
+        sent = sorted(done.records, key=lambda record: record.index)
+        plans.append([(r.index, round(r.intended, 6), r.prompt_target) for r in sent])
+        assert {len(body["prompt"].split()) for body in fake.bodies} <= set(range(41))
+    assert plans[0] == plans[1]
+    assert len(plans[0]) > 10
+
+
+def test_a_stop_ends_all_processes(serve: Serve) -> None:
+    async def answer(stream: Any, body: dict[str, Any]) -> None:
+        await stream.tokens(3, gap=0.1)
+
+    closed = {"kind": "closed", "concurrency": 4}
+    done = run(serve(answer).url, processes=2, stop_after=1.5, duration="60s", arrivals=closed)
+    assert done.interrupted
+    assert done.stopped == "enough"
+    assert sum(record.error == "interrupted" for record in done.records) == 4
+    assert any(record.ok for record in done.records)
+
+
+def test_a_run_with_too_many_errors_stops_itself(serve: Serve) -> None:
+    arrivals = {"kind": "constant", "rate": 100}
+    done = run(serve(_refuse).url, arrivals=arrivals, duration="20s", stop_at_error_share=0.5)
+    assert done.interrupted
+    assert "requests had failed" in str(done.stopped)
+    assert 20 <= len(done.records) < 200
+
+
+def test_so_many_requests_are_sent_and_no_more(serve: Serve) -> None:
+    done = run(serve(three).url, requests=7, duration="20s")
+    assert len(done.records) == 7
+    assert not done.interrupted
+
+
+def test_users_think_and_begin_one_after_another(serve: Serve) -> None:
+    closed = {"kind": "closed", "concurrency": 4, "think": "100ms", "ramp": "200ms"}
+    done = run(serve(three).url, arrivals=closed, duration="500ms")
+    sent = sorted(record.intended for record in done.records)
+    assert sent[:1] == [pytest.approx(0.0, abs=1e-6)]
+    assert sum(at < 0.04 for at in sent) == 1
+    assert len(done.records) < 4 * 5
+
+
+def test_a_cool_down_is_load_that_is_not_measured(serve: Serve) -> None:
+    arrivals = {"kind": "constant", "rate": 20}
+    done = run(serve(three).url, arrivals=arrivals, cooldown="200ms")
+    phases = [record.phase for record in sorted(done.records, key=lambda r: r.index)]
+    assert phases == ["measure"] * 6 + ["cooldown"] * 4
+    assert len(done.measured) == 6
+
+
+@pytest.mark.parametrize("api", ["tgi", "llamacpp"])
+def test_other_apis_are_spoken(serve: Serve, api: str) -> None:
+    async def answer(stream: Any, body: dict[str, Any]) -> None:
+        await stream.head()
+        if api == "tgi":
+            assert body["parameters"]["max_new_tokens"] == 3
+            for number in range(3):
+                last = number == 2
+                details = {"finish_reason": "length", "generated_tokens": 3, "input_length": 7}
+                await stream.event(
+                    {
+                        "token": {"text": " a"},
+                        "generated_text": " a a a" if last else None,
+                        "details": details if last else None,
+                    }
+                )
+        else:
+            assert body["n_predict"] == 3
+            for _ in range(3):
+                await stream.event({"content": " a", "stop": False})
+            end = {"tokens_predicted": 3, "tokens_evaluated": 7, "stop_type": "limit"}
+            await stream.event({"content": "", "stop": True, **end})
+        await stream.raw(b"0\r\n\r\n")
+
+    fake = serve(answer)
+    done = run(fake.url, api=api)
+    assert {body["path"] for body in fake.bodies} == {
+        {"tgi": "/generate_stream", "llamacpp": "/completion"}[api]
+    }
+    assert done.records
+    for record in done.records:
+        assert (record.error, record.chunks, record.output_tokens) == (None, 3, 3)
+        assert (record.prompt_tokens, record.finish_reason) == (7, "length")
+
+
+def test_an_answer_that_is_not_streamed_is_one_chunk(serve: Serve) -> None:
+    async def answer(stream: Any, body: dict[str, Any]) -> None:
+        assert body["stream"] is False
+        await asyncio.sleep(0.05)
+        choice = {"message": {"content": "a b c"}, "finish_reason": "length"}
+        usage = {"prompt_tokens": 7, "completion_tokens": 3}
+        data = json.dumps({"choices": [choice], "usage": usage}).encode()
+        await stream.reply(200, data, headers="content-type: application/json\r\n")
+
+    done = run(serve(answer).url, stream=False)
+    assert done.records
+    for record in done.records:
+        assert (record.error, record.chunks, record.output_tokens) == (None, 1, 3)
+        assert record.ttft == pytest.approx(record.e2e, abs=1e-4)
+        assert record.tpot is None
