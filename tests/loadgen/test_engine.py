@@ -399,7 +399,18 @@ def test_a_stop_ends_all_processes(serve: Serve) -> None:
         await stream.tokens(3, gap=0.1)
 
     closed = {"kind": "closed", "concurrency": 4}
-    done = run(serve(answer).url, processes=2, stop_after=1.5, duration="60s", arrivals=closed)
+    load = LoadFile.model_validate({**QUICK, "processes": 2, "duration": "60s", "arrivals": closed})
+
+    async def work(url: str) -> Run:
+        stop = Stop()
+
+        def watch(now: Snapshot) -> None:
+            if now.done:
+                stop.set("enough")
+
+        return await run_load(load, url, None, stop, watch)
+
+    done = with_fast_loop(work(serve(answer).url))
     assert done.interrupted
     assert done.stopped == "enough"
     assert sum(record.error == "interrupted" for record in done.records) == 4
