@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from firsttoken.errors import ConfigError
-from firsttoken.loadgen.processes import portion
 from firsttoken.loadgen.schedule import arrivals, expected
 from firsttoken.loadgen.settings import Closed, LoadFile
+from firsttoken.loadgen.shards import Shard
 
 LENGTH = 400.0
 
@@ -104,7 +104,7 @@ def test_a_seed_is_a_schedule(kind: dict[str, Any]) -> None:
 
 def test_the_limits_of_several_processes_are_those_of_one() -> None:
     asked = LoadFile(arrivals=Closed(concurrency=7), max_in_flight=11)
-    parts = [portion(asked, number, 3) for number in range(3)]
+    parts = [Shard(number, 3).load(asked) for number in range(3)]
     assert sum(part.max_in_flight for part in parts) == 11
     users = [part.arrivals.concurrency for part in parts if isinstance(part.arrivals, Closed)]
     assert sorted(users) == [2, 2, 3]
