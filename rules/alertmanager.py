@@ -4,9 +4,12 @@ Secrets are only named by the file that holds them.
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
 
 from firsttoken.catalogue import REQUEST_MODEL
 from firsttoken.errors import UsageError
@@ -14,7 +17,7 @@ from firsttoken.rules.generate import ALERT
 from firsttoken.rules.packs import WATCHDOG
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
-__all__ = ["Hours", "Receivers", "configuration", "inhibitions"]
+__all__ = ["Hours", "Receivers", "configuration", "inhibitions", "labels_of"]
 
 PLACE = ("cluster", "namespace")
 HOURS_NAME = "ticket-hours"
@@ -40,12 +43,22 @@ class Hours:
     def parse(cls, text: str) -> "Hours":
         """Read ``monday:friday 08:00-18:00 Europe/Berlin``; raises UsageError."""
         found = _HOURS.fullmatch(text.strip())
+        if found and found["zone"] and found["zone"] not in available_timezones():
+            raise UsageError(f"hours {text!r}: no time zone is called {found['zone']}")
         if found is None or found["start"] >= found["end"]:
             raise UsageError(
-                f"ticket hours {text!r}: expected days, times and a zone such as"
+                f"hours {text!r}: expected days, times and a zone such as"
                 " 'monday:friday 08:00-18:00 Europe/Berlin'"
             )
         return cls(found["days"], found["start"], found["end"], found["zone"] or "UTC")
+
+    def holds(self, at: float) -> bool:
+        """Whether a moment, in unix seconds, is within them."""
+        local = datetime.fromtimestamp(at, ZoneInfo(self.zone))
+        first, _, last = self.days.partition(":")
+        day = (local.weekday() - _DAYS.index(first)) % 7
+        in_days = day <= (_DAYS.index(last or first) - _DAYS.index(first)) % 7
+        return in_days and self.start <= local.strftime("%H:%M") < self.end
 
     def interval(self) -> dict[str, Any]:
         """One of Alertmanager's time intervals."""
@@ -95,19 +108,23 @@ def _check_address(address: str) -> None:
         )
 
 
+def labels_of(vocabulary: Vocabulary = SEMCONV, *group_by: str) -> tuple[str, ...]:
+    """The labels that tell models and what an objective file groups by apart on alerts."""
+    return tuple(dict.fromkeys((vocabulary.label(REQUEST_MODEL.name), *group_by)))
+
+
 def configuration(
-    receivers: Receivers, vocabulary: Vocabulary = SEMCONV, hours: Hours | None = None
+    receivers: Receivers, labels: tuple[str, ...] = labels_of(), hours: Hours | None = None
 ) -> dict[str, Any]:
-    """A whole configuration for Alertmanager 0.25 and later.
+    """A whole configuration for Alertmanager 0.25 and later; ``labels`` as of ``labels_of``.
 
     Raises UsageError where somebody who must be told cannot be.
     """
     receivers.check()
-    model = vocabulary.label(REQUEST_MODEL.name)
     ticket: dict[str, Any] = {"receiver": "ticket", "matchers": ['severity="warning"']}
     if hours:
         ticket["active_time_intervals"] = [HOURS_NAME]
-    routes = [_page_route(), ticket]
+    routes = [_page_route(), ticket, {"receiver": "nobody", "matchers": ['severity=~"info|none"']}]
     told = [
         {"name": "page", **_page(receivers)},
         {"name": "ticket", **_ticket(receivers)},
@@ -117,18 +134,17 @@ def configuration(
     if receivers.deadman:
         hook = _webhook(receivers, receivers.deadman, resolved=False)
         told.append({"name": "deadman", "webhook_configs": [hook]})
-    else:
-        told.append({"name": "nobody"})
+    told.append({"name": "nobody"})
     shape: dict[str, Any] = {
         "route": {
             "receiver": "ticket",
-            "group_by": ["alertname", *PLACE, "service", "slo", model],
+            "group_by": list(dict.fromkeys(["alertname", *PLACE, "service", "slo", *labels])),
             "group_wait": "5m",
             "group_interval": "30m",
             "repeat_interval": "3d",
             "routes": routes,
         },
-        "inhibit_rules": inhibitions(model),
+        "inhibit_rules": inhibitions(labels),
         "receivers": told,
     }
     if hours:
@@ -156,20 +172,27 @@ def _page_route() -> dict[str, Any]:
     }
 
 
-def _inhibit(source: list[str], target: list[str], equal: list[str]) -> dict[str, Any]:
-    return {"source_matchers": source, "target_matchers": target, "equal": [*PLACE, *equal]}
+def _inhibit(source: list[str], target: list[str], equal: Iterable[str]) -> dict[str, Any]:
+    same = list(dict.fromkeys([*PLACE, *equal]))
+    return {"source_matchers": source, "target_matchers": target, "equal": same}
 
 
-def inhibitions(model: str) -> list[dict[str, Any]]:
+def inhibitions(labels: tuple[str, ...]) -> list[dict[str, Any]]:
     """What is kept back while something else, which says it better, fires."""
     burning = f'alertname="{ALERT}"'
-    same = ["service", "slo", model]
+    same = ["service", "slo", *labels]
     return [
         _inhibit([burning, 'severity="critical"'], [burning, 'severity="warning"'], same),
         _inhibit([burning, 'burn="page_fast"'], [burning, 'burn="page_slow"'], same),
         _inhibit([burning, 'burn="ticket_fast"'], [burning, 'burn="ticket_slow"'], same),
+        # An engine that holds requests and does nothing also lets its queue grow.
+        _inhibit(
+            ['alertname=~"LLMEngineStalled|LLMModelAbsent"'],
+            ['alertname=~"LLMKVCacheFull|LLMPreemptions|LLMQueueLong"'],
+            ["service", *labels],
+        ),
         # What is down explains the burn of the same model, and of all models of its service.
-        _inhibit(['alertname=~"LLMEngineStalled|LLMModelAbsent"'], [burning], ["service", model]),
+        _inhibit(['alertname=~"LLMEngineStalled|LLMModelAbsent"'], [burning], ["service", *labels]),
         _inhibit(
             ['alertname="LLMServiceAbsent"'],
             [f'alertname=~"{ALERT}|LLMModelAbsent"'],

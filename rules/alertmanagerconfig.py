@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from firsttoken.errors import UsageError
-from firsttoken.rules.alertmanager import Hours, Receivers, configuration
+from firsttoken.rules.alertmanager import Hours, Receivers, configuration, labels_of
 
 __all__ = ["alertmanagerconfig"]
 
@@ -33,6 +33,7 @@ def alertmanagerconfig(
     name: str,
     secret: str,
     namespace: str | None = None,
+    labels: tuple[str, ...] = labels_of(),
     hours: Hours | None = None,
 ) -> dict[str, Any]:
     """The monitoring.coreos.com/v1alpha1 object.
@@ -42,7 +43,7 @@ def alertmanagerconfig(
     """
     if hours and hours.zone != "UTC":
         raise UsageError(f"an AlertmanagerConfig has times in UTC only, not in {hours.zone}")
-    shape = configuration(receivers, hours=hours)
+    shape = configuration(receivers, labels, hours)
     spec: dict[str, Any] = {
         "route": _route(shape["route"]),
         "inhibitRules": [

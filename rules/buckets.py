@@ -1,36 +1,16 @@
-"""Bucket bounds of engines: a latency objective is exact only where its threshold is one.
-
-Source of the table: vLLM 0.32, ``vllm/v1/metrics/buckets.py``.  The collector keeps an engine's
-bounds, so the table holds behind it too.
-"""
+"""A latency objective on classic buckets is exact only where its threshold is a bound."""
 
 from bisect import bisect_left
 from decimal import Decimal
 from typing import Literal
 
-from firsttoken.config import format_duration
-from firsttoken.rules.slo import AnyObjective, Goodput, Latency, LatencyKey, SloFile
+from firsttoken.rules.bounds import ENGINES, LatencyKey, version_of
+from firsttoken.rules.objectives import told
+from firsttoken.rules.slo import AnyObjective, Goodput, Latency, SloFile
 
 __all__ = ["FAMILY", "VLLM", "bounds_of", "problems", "snapped"]
 
-_LATENCY_BOUNDS = "0.3 0.5 0.8 1 1.5 2 2.5 5 10 15 20 30 40 50 60 120 240 480 960 1920 7680"
-_FIRST_BOUNDS = (
-    "0.001 0.005 0.01 0.02 0.04 0.06 0.08 0.1 0.25 0.5 0.75 1 2.5 5 7.5 10 20 40 80 160 640 2560"
-)
-_GAP_BOUNDS = "0.01 0.025 0.05 0.075 0.1 0.15 0.2 0.3 0.4 0.5 0.75 1 2.5 5 7.5 10 20 40 80"
-
-
-def _bounds(text: str) -> tuple[Decimal, ...]:
-    return tuple(Decimal(bound) for bound in text.split())
-
-
-VLLM: dict[LatencyKey, tuple[Decimal, ...]] = {
-    "ttft": _bounds(_FIRST_BOUNDS),
-    "tpot": _bounds(_GAP_BOUNDS),
-    "itl": _bounds(_GAP_BOUNDS),
-    "e2e": _bounds(_LATENCY_BOUNDS),
-    "queue": _bounds(_LATENCY_BOUNDS),
-}
+VLLM = ENGINES["vllm"].bounds
 FAMILY: dict[LatencyKey, str] = {
     "ttft": "time_to_first_token",
     "tpot": "inter_token_latency",
@@ -38,14 +18,20 @@ FAMILY: dict[LatencyKey, str] = {
     "e2e": "request_latency",
     "queue": "request_latency",
 }
-"""The histograms whose bounds ``--custom-histogram-buckets`` sets together."""
+"""The histograms of vLLM whose bounds ``--custom-histogram-buckets`` sets together."""
 
 
 def bounds_of(slo: SloFile, metric: LatencyKey) -> tuple[Decimal, ...] | None:
-    """The bounds of a metric's histogram in seconds, ascending; None when they are not known."""
+    """The bounds of a metric's histogram in seconds, ascending; None when they are not known.
+
+    Empty for a metric of which the engine has no histogram.
+    """
     if metric in slo.buckets:
         return tuple(sorted(slo.buckets[metric]))
-    return VLLM[metric] if slo.engine == "vllm" else None
+    if slo.engine == "other" or slo.histograms == "native":
+        return None
+    version = version_of(slo.engine_version) if slo.engine_version else None
+    return ENGINES[slo.engine].at(version).get(metric, ())
 
 
 def _neighbours(
@@ -69,21 +55,24 @@ def problems(slo: SloFile) -> list[str]:
 
 
 def _sentence(slo: SloFile, objective: Latency | Goodput, bounds: tuple[Decimal, ...]) -> str:
-    near = " and ".join(
-        format_duration(float(bound))
-        for bound in _neighbours(objective.threshold, bounds)
-        if bound is not None
-    )
+    if not bounds:
+        return f"objective {objective.name}: {slo.engine} has no histogram of {objective.metric}"
+    neighbours = _neighbours(objective.threshold, bounds)
+    near = " and ".join(told(bound) for bound in neighbours if bound is not None)
     text = (
-        f"objective {objective.name}: threshold {format_duration(float(objective.threshold))} is"
-        f" not a bucket bound of {objective.metric}; near are {near}"
+        f"objective {objective.name}: threshold {told(objective.threshold)} is not a bucket bound"
+        f" of {objective.metric}; near are {near} (--snap takes one of them)"
     )
-    if slo.engine != "vllm":
+    engine = ENGINES.get(slo.engine)
+    flag = engine.flags.get(objective.metric) if engine else None
+    if engine is None or flag is None:
         return text
-    listed = ",".join(format(bound, "f") for bound in sorted({*bounds, objective.threshold}))
-    return (
-        f"{text}; or start vLLM with --custom-histogram-buckets"
-        f" '{{\"{FAMILY[objective.metric]}\":[{listed}]}}' and list the bounds under"
+    if slo.engine_version and version_of(slo.engine_version) < engine.since:
+        since = ".".join(map(str, engine.since))
+        return f"{text}; {slo.engine} can be given more bounds from {since} on"
+    listed = [format(bound, "f") for bound in sorted({*bounds, objective.threshold})]
+    given = flag.replace("{bounds}", ",".join(listed)).replace("{spaced}", " ".join(listed))
+    return f"{text}; or start {slo.engine} with {given} and list the bounds under" + (
         f" buckets.{objective.metric}"
     )
 

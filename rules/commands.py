@@ -7,41 +7,29 @@ from typing import Literal
 import click
 import yaml
 
-from firsttoken.config import format_duration, parse_duration, validate_model
+from firsttoken.config import format_duration, validate_model
 from firsttoken.errors import ConfigError, UsageError
-from firsttoken.rules import buckets, openslo, output, presets, scenarios
+from firsttoken.rules import arguments, buckets, openslo, output, packs, presets, scenarios
+from firsttoken.rules.arguments import Seconds, TargetVersion
+from firsttoken.rules.bounds import Version
 from firsttoken.rules.explain import explain as explained
 from firsttoken.rules.generate import rule_groups
-from firsttoken.rules.model import Options
-from firsttoken.rules.review import lint, report
+from firsttoken.rules.model import Context, Options
+from firsttoken.rules.objectives import told
+from firsttoken.rules.review import lint, slo
 from firsttoken.rules.routing import alertmanager
-from firsttoken.rules.slo import SloFile, load
+from firsttoken.rules.slo import SloFile, load, with_source
 from firsttoken.sources import vocabulary_of
 
-__all__ = ["alertmanager", "rules"]
+__all__ = ["alertmanager", "rules", "slo"]
 
 _FILE = click.argument(
     "file", metavar="FILE", type=click.Path(dir_okay=False, exists=True, path_type=Path)
 )
 
 
-class _Seconds(click.ParamType[int]):
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int:
-        try:
-            seconds = parse_duration(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
-        if seconds < 1 or seconds != int(seconds):
-            self.fail("expected whole seconds, 1s or more", param, ctx)
-        return int(seconds)
-
-
 _SCRAPE = click.option(
-    "--scrape-interval", "scrape", type=_Seconds(), default="30s", show_default=True,
+    "--scrape-interval", "scrape", type=Seconds(), default="30s", show_default=True,
     help="How often Prometheus scrapes the service; windows must span several scrapes.",
 )  # fmt: skip
 _SOURCE = click.option(
@@ -54,16 +42,55 @@ _SNAP = click.option(
     help="Move a threshold that is no bucket bound to the next bound: up is looser.",
 )  # fmt: skip
 
+_FEWEST = click.option(
+    "--min-bad", default=3, show_default=True, type=click.IntRange(1),
+    help="Fewer bad events than this in a window alert nobody.",
+)  # fmt: skip
+_TARGET = click.option(
+    "--target", type=TargetVersion(), default="2.42", show_default=True,
+    help="The version of Prometheus; nothing is written that an older one refuses.",
+)  # fmt: skip
+_KEPT = 15 * 86400
+"""What Prometheus keeps unless told otherwise."""
 
-def _read(file: Path, snap: Literal["up", "down"] | None) -> SloFile:
-    slo = load(file)
+
+def _read(file: Path, source: str | None, snap: Literal["up", "down"] | None) -> SloFile:
+    found = with_source(load(file), source)
     if snap is None:
-        return slo
-    moved = buckets.snapped(slo, snap)
-    for before, after in zip(slo.objectives, moved.objectives, strict=True):
+        return found
+    moved = buckets.snapped(found, snap)
+    for before, after in zip(found.objectives, moved.objectives, strict=True):
         if before != after:
-            click.echo(f"{after.name}: measured at the next bound {snap}, not as written", err=True)
+            was, now = (told(getattr(one, "threshold")) for one in (before, after))  # noqa: B009
+            click.echo(f"{after.name}: {was} is measured as {now}, the next bound {snap}", err=True)
     return moved
+
+
+def _check_retention(file: Path, slo: SloFile, retention: int | None) -> None:
+    period = format_duration(slo.period)
+    if retention is None:
+        if slo.period > _KEPT:
+            click.echo(
+                f"note: a period of {period} needs --storage.tsdb.retention.time={period} or more;"
+                " Prometheus keeps 15d unless told otherwise (--retention says what yours keeps)",
+                err=True,
+            )
+    elif slo.period > retention:
+        raise UsageError(
+            f"{file}: a period of {period} needs samples for as long, and Prometheus keeps them"
+            f" for {format_duration(retention)}; keep them longer"
+            " (--storage.tsdb.retention.time) or take a shorter period"
+        )
+
+
+def _tell_missing(context: Context) -> None:
+    for pack in dict.fromkeys(context.slo.packs):
+        for metric in packs.missing(context, pack):
+            click.echo(
+                f"note: pack {pack}: {context.vocabulary.name} does not report {metric}; its alert"
+                " is left out",
+                err=True,
+            )
 
 
 @click.group(
@@ -83,6 +110,7 @@ def rules() -> None:
 Examples:
   firsttoken rules generate slo.yaml > rules.yaml
   firsttoken rules generate slo.yaml --source vllm,dcgm > rules.yaml
+  firsttoken rules generate slo.yaml --snap up --target 3.0 --retention 90d > rules.yaml
   firsttoken rules generate slo.yaml --format prometheusrule --namespace ml | kubectl apply -f -
 """
 )
@@ -95,48 +123,62 @@ Examples:
     show_default=True, help="A plain rule file, or the Prometheus operator's object.",
 )  # fmt: skip
 @click.option("--namespace", help="Namespace of the PrometheusRule.")
-@click.option("--min-bad", default=3, show_default=True, type=click.IntRange(1),
-              help="Fewer bad events than this in a window alert nobody.")  # fmt: skip
+@_FEWEST
 @click.option("--runbooks", default="", help="Address of the folder of runbooks.")
 @click.option("--grafana", default="",
               help="Address of a Grafana that has the dashboards, for the alerts.")  # fmt: skip
-@click.option("--retention", type=_Seconds(),
+@click.option("--retention", type=Seconds(),
               help="How long Prometheus keeps samples; a longer period is refused.")  # fmt: skip
+@_TARGET
+@click.option("--query-offset", "offset", type=Seconds(),
+              help="How late samples may come; needs Prometheus 2.53.")  # fmt: skip
+@click.option(
+    "--label", "labels", multiple=True, metavar="KEY=VALUE",
+    help="Onto the PrometheusRule, for the operator's ruleSelector; repeatable.",
+)  # fmt: skip
 def generate(
     file: Path, scrape: int, source: str | None, snap: Literal["up", "down"] | None, form: str,
     namespace: str | None, min_bad: int, runbooks: str, grafana: str, retention: int | None,
+    target: Version, offset: int | None, labels: tuple[str, ...],
 ) -> None:  # fmt: skip
     """Write the rules of the objectives in FILE to stdout."""
-    slo = _read(file, snap)
-    if retention and slo.period > retention:
-        raise UsageError(
-            f"{file}: a period of {format_duration(slo.period)} needs samples for as long, and"
-            f" Prometheus keeps them for {format_duration(retention)}; keep them longer"
-            " (--storage.tsdb.retention.time) or take a shorter period"
-        )
-    groups = rule_groups(
-        slo, vocabulary_of(source or slo.source), Options(scrape, min_bad, runbooks, grafana)
-    )
+    read = _read(file, source, snap)
+    _check_retention(file, read, retention)
+    if form == "file" and (namespace or labels):
+        raise UsageError("--namespace and --label are for --format prometheusrule")
+    options = Options(scrape, min_bad, runbooks, grafana, target, offset or 0)
+    vocabulary = vocabulary_of(read.source)
+    groups = rule_groups(read, vocabulary, options)
+    _tell_missing(Context(read, vocabulary, options))
     if form == "file":
-        click.echo(output.rule_file(groups), nl=False)
+        click.echo(output.rule_file(groups, options), nl=False)
         return
-    name = f"firsttoken-{slo.service}"
-    click.echo(
-        output.to_yaml(output.prometheusrule(groups, name=name, namespace=namespace)), nl=False
-    )
+    shape = output.prometheusrule(
+        groups, name=f"firsttoken-{read.service}", namespace=namespace,
+        labels=arguments.pairs("--label", labels), options=options,
+    )  # fmt: skip
+    click.echo(output.to_yaml(shape), nl=False)
 
 
 @rules.command(
     epilog="""\b
 Examples:
   firsttoken rules explain slo.yaml
+  firsttoken rules explain slo.yaml --scrape-interval 15s --snap up
 """
 )
 @_FILE
 @_SCRAPE
-def explain(file: Path, scrape: int) -> None:
+@_SOURCE
+@_SNAP
+@_FEWEST
+def explain(
+    file: Path, scrape: int, source: str | None, snap: Literal["up", "down"] | None, min_bad: int
+) -> None:
     """Say what pages when, after how long, and how much budget is then spent."""
-    click.echo(explained(load(file), Options(scrape)), nl=False)
+    read = _read(file, source, snap)
+    context = Context(read, vocabulary_of(read.source), Options(scrape, min_bad))
+    click.echo(explained(context), nl=False)
 
 
 @rules.command(
@@ -157,8 +199,8 @@ def test(
     out: Path | None,
 ) -> None:  # fmt: skip
     """Write promtool unit tests for the rules of FILE and run them."""
-    slo = _read(file, snap)
-    count = scenarios.run(slo, vocabulary_of(source or slo.source), Options(scrape), out)
+    read = _read(file, source, snap)
+    count = scenarios.run(read, vocabulary_of(read.source), Options(scrape), out)
     click.echo(f"{count} of {count} scenarios passed")
 
 
@@ -204,5 +246,4 @@ def schema() -> None:
     click.echo(json.dumps(head, indent=2))
 
 
-rules.add_command(report)
 rules.add_command(lint)

@@ -1,7 +1,7 @@
 """Objectives to rule groups: bad and total events recorded apart, and divided last.
 
 Per objective: one group with the rates of all windows and the alerts on them, so that an alert
-reads what was just recorded; one with what is kept over the whole period; one of constants.
+reads what was just recorded, and those of ``periods`` for the budget; per service one of constants.
 """
 
 from decimal import Decimal
@@ -10,7 +10,7 @@ from itertools import chain
 from firsttoken import promql, recorded
 from firsttoken.config import format_duration
 from firsttoken.errors import ConfigError, UsageError
-from firsttoken.rules import buckets, packs
+from firsttoken.rules import buckets, packs, periods
 from firsttoken.rules.indicators import matchers, rates, samples
 from firsttoken.rules.model import (
     DEFAULTS,
@@ -30,9 +30,6 @@ __all__ = ["ALERT", "rule_groups", "tiers_of"]
 ALERT = "LLMErrorBudgetBurn"
 _ALWAYS = (300, 3600)
 """Windows that dashboards show for every period."""
-_LATELY = format_duration(_ALWAYS[-1])
-_SLOWEST_EVALUATION = 120
-"""Longer than this between evaluations, and a recorded series looks stale now and then."""
 
 
 def rule_groups(
@@ -54,7 +51,7 @@ def rule_groups(
         groups += [packs.group(context, pack) for pack in dict.fromkeys(slo.packs)]
     except NotReportedError as exc:
         raise ConfigError(f"objectives of {slo.service}", [str(exc)]) from None
-    return (*groups, _constants(context))
+    return (*groups, *periods.elapsed(context), _constants(context))
 
 
 def tiers_of(slo: SloFile, objective: AnyObjective, options: Options) -> tuple[Tier, ...]:
@@ -65,7 +62,7 @@ def tiers_of(slo: SloFile, objective: AnyObjective, options: Options) -> tuple[T
         raise UsageError(f"objective {objective.name}: {exc}") from None
 
 
-def _objective_groups(context: Context, objective: AnyObjective) -> tuple[Group, Group]:
+def _objective_groups(context: Context, objective: AnyObjective) -> tuple[Group, ...]:
     found = tiers_of(context.slo, objective, context.options)
     labels = {"service": context.slo.service, "slo": objective.name}
     windows = sorted({*plan([found]), *_ALWAYS})
@@ -74,12 +71,11 @@ def _objective_groups(context: Context, objective: AnyObjective) -> tuple[Group,
     )
     alerts = [_burn_alert(context, objective, tier) for tier in found]
     name = f"firsttoken-{context.slo.service}-{objective.name}"
-    every = context.options.scrape
-    rarely = max(every, min(_SLOWEST_EVALUATION, context.period // 720))
+    rules: list[RecordingRule | AlertRule] = [*samples(context, objective), *recordings, *alerts]
     base = format_duration(windows[0])
     return (
-        Group(f"{name}.rules", (*samples(context, objective), *recordings, *alerts), every),
-        Group(f"{name}-period.rules", _over_period(context, objective, base, labels), rarely),
+        Group(f"{name}.rules", tuple(rules), context.options.scrape),
+        *periods.groups(context, objective, name, base),
     )
 
 
@@ -91,31 +87,6 @@ def _rates(
     return (
         RecordingRule(recorded.total(text), total, labels),
         RecordingRule(recorded.bad(text), bad, labels),
-    )
-
-
-def _over_period(
-    context: Context, objective: AnyObjective, base: str, labels: dict[str, str]
-) -> tuple[RecordingRule, ...]:
-    period = format_duration(context.period)
-    own = matchers(labels)
-    share = promql.divide(f"{recorded.PERIOD_BAD}{own}", f"{recorded.PERIOD_TOTAL}{own}")
-    lately = promql.divide(f"{recorded.bad(_LATELY)}{own}", f"{recorded.total(_LATELY)}{own}")
-    return (
-        RecordingRule(
-            recorded.PERIOD_TOTAL, f"avg_over_time({recorded.total(base)}{own}[{period}])", labels
-        ),
-        RecordingRule(
-            recorded.PERIOD_BAD, f"avg_over_time({recorded.bad(base)}{own}[{period}])", labels
-        ),
-        RecordingRule(recorded.BUDGET_LEFT, f"1 - {share} / {number(objective.budget)}", labels),
-        RecordingRule(recorded.BURN_RATE, f"{lately} / {number(objective.budget)}", labels),
-        RecordingRule(
-            recorded.EXHAUSTION,
-            f"clamp_min({recorded.BUDGET_LEFT}{own}, 0) * {context.period}"
-            f" / ({recorded.BURN_RATE}{own} > 0)",
-            labels,
-        ),
     )
 
 

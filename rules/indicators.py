@@ -8,6 +8,7 @@ from firsttoken.config import format_duration
 from firsttoken.errors import ConfigError
 from firsttoken.naming import current
 from firsttoken.promql import Matcher, Operator, Scope
+from firsttoken.rules.gateways import GATEWAYS, Counter, Gateway
 from firsttoken.rules.model import Context, RecordingRule, number
 from firsttoken.rules.objectives import (
     AnyObjective,
@@ -75,14 +76,21 @@ def _good_rate(context: Context, objective: Latency | Goodput, window: str) -> s
     variant = context.vocabulary.find(metric, {})[0]
     # A source that counts in another unit has its bounds in that unit.
     bound = objective.threshold / variant.scale
+    if context.slo.histograms == "native":
+        return promql.native_bucket_rate(metric, bound, window, context.scope)
     return promql.bucket_rate(metric, bound, window, context.scope)
 
 
 def _total(context: Context, objective: Latency | Availability | Ratio, window: str) -> str:
     if isinstance(objective, Latency):
-        return promql.count_rate(objective.catalogue_metric, window, context.scope)
+        native = context.slo.histograms == "native"
+        count = promql.native_count_rate if native else promql.count_rate
+        return count(objective.catalogue_metric, window, context.scope)
     if isinstance(objective, Ratio):
         return _counted(context, objective, objective.total, window)
+    if objective.gateway:
+        gateway = GATEWAYS[objective.gateway]
+        return _at_the_gateway(context, gateway, gateway.total, window)
     metric, attribute, scope = _outcomes(context, objective)
     ignored = (Matcher(attribute, reason, "!=") for reason in objective.ignored)
     return promql.rate(metric, window, scope.matching(*ignored))
@@ -99,12 +107,25 @@ def _bad(
     if isinstance(objective, Ratio):
         part = f"{_counted(context, objective, objective.part, window)} or {none}"
         return part if objective.bad else f"clamp_min({total} - ({part}), 0)"
+    if objective.gateway:
+        gateway = GATEWAYS[objective.gateway]
+        return f"{_at_the_gateway(context, gateway, gateway.bad, window)} or {none}"
     metric, attribute, scope = _outcomes(context, objective)
     if len(objective.bad) == 1:
         failed = scope.matching(Matcher(attribute, objective.bad[0]))
     else:
         failed = scope.matching(Matcher(attribute, "|".join(objective.bad), "=~"))
     return f"{promql.rate(metric, window, failed)} or {none}"
+
+
+def _at_the_gateway(context: Context, gateway: Gateway, counter: Counter, window: str) -> str:
+    """The rate of a gateway's counter, with the model under the label that it has elsewhere."""
+    own = [f"{name}={promql.quote(value)}" for name, value in sorted(context.slo.selector.items())]
+    matchers = ", ".join([*own, *counter.matchers])
+    rate = f"rate({counter.series}{f'{{{matchers}}}' if matchers else ''}[{window}])"
+    if gateway.model not in ("", context.model):
+        rate = f'label_replace({rate}, "{context.model}", "$1", "{gateway.model}", "(.*)")'
+    return f"sum{context.scope.grouping()} ({rate})"
 
 
 def _outcomes(context: Context, objective: Availability) -> tuple[Metric, str, Scope]:

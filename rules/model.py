@@ -7,6 +7,7 @@ from decimal import Decimal
 from firsttoken import places
 from firsttoken.catalogue import REQUEST_MODEL
 from firsttoken.promql import Matcher, Scope
+from firsttoken.rules.bounds import Version
 from firsttoken.rules.slo import SloFile
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
@@ -49,12 +50,15 @@ class Options:
     ``fewest_bad``: fewer bad events than this in the long window alert nobody.
     ``runbooks``: the address of the folder of runbooks, for the alerts' ``runbook_url``.
     ``grafana``: the address of a Grafana with the dashboards, for their ``dashboard_url``.
+    ``target`` is the version of Prometheus, and ``offset`` how late samples may come.
     """
 
     scrape: int = 30
     fewest_bad: int = 3
     runbooks: str = ""
     grafana: str = ""
+    target: Version = (2, 42)
+    offset: int = 0
 
 
 DEFAULTS = Options()
@@ -100,8 +104,9 @@ class Context:
         address = (self.options.runbooks or self.slo.runbooks).rstrip("/")
         if address:
             annotations["runbook_url"] = f"{address}/{places.runbook(name)}"
-        panel = places.address(self.options.grafana, name, self.vocabulary)
-        if self.options.grafana and panel:
+        grafana = self.options.grafana or self.slo.grafana
+        panel = places.address(grafana, name, self.vocabulary)
+        if grafana and panel:
             annotations["dashboard_url"] = panel
         all_labels = {
             **self.slo.labels, "service": self.slo.service, "severity": severity, **(labels or {})

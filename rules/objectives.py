@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 from firsttoken import catalogue
 from firsttoken.catalogue import Metric
 from firsttoken.config import Model, format_duration, parse_duration
+from firsttoken.rules.bounds import LatencyKey
+from firsttoken.rules.gateways import GatewayName
 
 __all__ = [
     "METRICS",
@@ -16,15 +18,13 @@ __all__ = [
     "Counted",
     "Goodput",
     "Latency",
-    "LatencyKey",
     "Name",
     "Objective",
     "Ratio",
     "Seconds",
     "Throughput",
+    "told",
 ]
-
-LatencyKey = Literal["ttft", "tpot", "itl", "e2e", "queue"]
 
 METRICS: dict[LatencyKey, Metric] = {
     "ttft": catalogue.TIME_TO_FIRST_TOKEN,
@@ -53,6 +53,14 @@ def _exact_seconds(value: object) -> Decimal:
     if isinstance(value, Decimal):
         return value
     return Decimal(repr(parse_duration(value))).normalize()
+
+
+def told(seconds: Decimal) -> str:
+    """A threshold for people; one that is no whole number of microseconds is cut."""
+    cut = seconds.quantize(Decimal("0.000001"))
+    if cut == cut.quantize(Decimal("0.001")):
+        return format_duration(float(cut))
+    return f"{'' if cut == seconds else 'about '}{cut.normalize():f}s"
 
 
 def _percent(value: object) -> Decimal:
@@ -102,19 +110,21 @@ class Latency(_Objective):
     @property
     def promise(self) -> str:
         """What ``target`` percent is of, in words."""
-        return f"{self.metric.upper()} within {format_duration(float(self.threshold))}"
+        return f"{self.metric.upper()} within {told(self.threshold)}"
 
 
 class Availability(_Objective):
     """``target`` percent of the requests do not end with one of the ``bad`` reasons.
 
-    With ``of: http`` the reasons are classes of HTTP status such as ``5xx``, on ``routes``;
-    without, they are finish reasons of the engine, and what never reaches it is not seen.
-    ``ignored`` requests count neither way.
+    With ``of: http`` the reasons are classes of HTTP status such as ``5xx``, on ``routes``; with
+    ``of: gateway`` they are what ``gateway`` counts as its own failures; without, they are finish
+    reasons of the engine, and what never reaches it is not seen.  ``ignored`` requests count
+    neither way.
     """
 
     kind: Literal["availability"]
-    of: Literal["requests", "http"] = "requests"
+    of: Literal["requests", "http", "gateway"] = "requests"
+    gateway: GatewayName | None = None
     bad: tuple[str, ...] = Field(default=("error",), min_length=1)
     ignored: tuple[str, ...] = ("abort",)
     routes: str = "/v1/(chat/completions|completions|responses|messages|embeddings)"
@@ -127,9 +137,19 @@ class Availability(_Objective):
             return {"bad": ("5xx",), "ignored": (), **data}
         return data
 
+    @model_validator(mode="after")
+    def _of_gateway(self) -> Self:
+        if (self.of == "gateway") != (self.gateway is not None):
+            raise ValueError("of: gateway and the name of a gateway go together")
+        if self.of == "gateway" and self.model_fields_set & {"bad", "ignored", "routes"}:
+            raise ValueError("bad, ignored and routes are not for of: gateway; a ratio has them")
+        return self
+
     @property
     def promise(self) -> str:
         """What ``target`` percent is of, in words."""
+        if self.of == "gateway":
+            return f"requests that {self.gateway} answers"
         if self.of == "http":
             return f"HTTP requests without {' or '.join(self.bad)}"
         return "requests without error"
@@ -217,7 +237,7 @@ class Goodput(_Floor):
     @property
     def promise(self) -> str:
         """What ``target`` percent is of, in words."""
-        limit = f"{self.metric.upper()} within {format_duration(float(self.threshold))}"
+        limit = f"{self.metric.upper()} within {told(self.threshold)}"
         return f"the {self._when} with at least {self.floor:f} requests/s with {limit}"
 
 

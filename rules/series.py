@@ -1,6 +1,6 @@
 """Made-up series for unit tests of rules, in promtool's notation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
@@ -8,6 +8,7 @@ from itertools import pairwise
 from firsttoken import catalogue
 from firsttoken.catalogue import Metric
 from firsttoken.promql import quote
+from firsttoken.rules.gateways import GATEWAYS
 from firsttoken.rules.indicators import HTTP_REQUESTS
 from firsttoken.rules.model import Context
 from firsttoken.rules.objectives import (
@@ -20,7 +21,7 @@ from firsttoken.rules.objectives import (
     Throughput,
 )
 
-__all__ = ["MODEL", "Phase", "input_series"]
+__all__ = ["MODEL", "Phase", "input_series", "one_series"]
 
 MODEL = "some/model"
 _RATE = 600
@@ -55,11 +56,32 @@ def input_series(
     }  # fmt: skip
     if isinstance(objective, Latency):
         return _histogram(context, objective, labels, phases)
+    if isinstance(objective, Availability) and objective.gateway:
+        gateway = GATEWAYS[objective.gateway]
+        own = {**dict.fromkeys(context.slo.group_by, "some"), **context.slo.selector}
+        own |= {gateway.model: MODEL} if gateway.model else {}
+        bad = _one(gateway.bad.series, own | dict(gateway.bad.sample), _counter(phases, _bad))
+        # A counter of its own counts the bad among all; one that has both, beside the others.
+        apart = gateway.bad.series == gateway.total.series
+        rest = _counter(phases, _good if apart else lambda one: one.requests)
+        return [bad, _one(gateway.total.series, own | dict(gateway.total.sample), rest)]
     if isinstance(objective, Availability):
         return _outcomes(context, objective, labels, phases)
     if isinstance(objective, Ratio):
         return _ratio(context, objective, labels, phases)
     return _floor(context, objective, labels, phases, step)
+
+
+def one_series(
+    context: Context, metric: Metric, attributes: Mapping[str, str], values: str
+) -> dict[str, str]:
+    """One series of a metric; raises NotReportedError where the source has none like it."""
+    variant = context.vocabulary.find(metric, attributes)[0]
+    own = {key: value for key, value in attributes.items() if key not in dict(variant.fixed)}
+    labels = {**dict.fromkeys(context.slo.group_by, "some"), **context.slo.selector}
+    labels |= {context.vocabulary.label(key): value for key, value in own.items()}
+    labels |= {one.label: one.value for one in variant.where if one.operator == "="}
+    return _one(variant.series, labels, values)
 
 
 def _histogram(

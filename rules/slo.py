@@ -4,18 +4,18 @@
 """
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
 from firsttoken.config import Duration, Model, load_yaml
+from firsttoken.rules.bounds import ENGINES, EngineName, LatencyKey
 from firsttoken.rules.objectives import (
     METRICS,
     AnyObjective,
     Availability,
     Goodput,
     Latency,
-    LatencyKey,
     Name,
     Objective,
     Ratio,
@@ -24,9 +24,11 @@ from firsttoken.rules.objectives import (
 )
 
 __all__ = [
+    "CALENDARS",
     "METRICS",
     "AnyObjective",
     "Availability",
+    "Calendar",
     "Goodput",
     "Latency",
     "LatencyKey",
@@ -36,9 +38,14 @@ __all__ = [
     "SloFile",
     "Throughput",
     "load",
+    "with_source",
 ]
 
 Pack = Literal["stall", "absence", "saturation", "gpu", "collector", "watchdog"]
+
+Calendar = Literal["week", "month", "quarter"]
+CALENDARS: dict[Calendar, int] = {"week": 7, "month": 30, "quarter": 90}
+"""A calendar period -> the days for which its burn windows are made."""
 
 _PERIOD = {"type": ["string", "number"], "examples": ["7d", "28d", "30d"]}
 LabelName = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$")]
@@ -49,19 +56,39 @@ class SloFile(Model):
 
     version: Literal["firsttoken/v1"]
     service: Name
-    period: Annotated[Duration, WithJsonSchema(_PERIOD)]
+    period: Annotated[Duration, WithJsonSchema(_PERIOD)] = 0.0
+    calendar: Calendar | None = None
+    """Instead of ``period``: budgets begin anew with each (UTC; weeks with Monday)."""
     labels: dict[LabelName, str] = Field(default_factory=dict)
     selector: dict[LabelName, str] = Field(default_factory=dict)
     group_by: tuple[LabelName, ...] = ()
     """Labels that stay apart beside the model, and stay on the alerts."""
     source: str = "semconv"
-    engine: Literal["vllm", "other"] = "vllm"
+    engine: EngineName = "vllm"
+    engine_version: Annotated[str, StringConstraints(pattern=r"^[0-9]+([.][0-9]+)*$")] | None = None
+    histograms: Literal["classic", "native"] = "classic"
     buckets: dict[LatencyKey, tuple[Seconds, ...]] = Field(default_factory=dict)
     """The bounds that the engine has, where they are not its defaults."""
     objectives: tuple[Objective, ...] = Field(min_length=1)
     packs: tuple[Pack, ...] = ()
     runbooks: str = ""
     """The address of the folder of runbooks; each alert carries that of its page."""
+    grafana: str = ""
+    """Grafana's address; each alert carries that of the panel to look at."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if ("period" in data) == ("calendar" in data):
+            raise ValueError("give either period, such as 30d, or calendar: week, month or quarter")
+        found = dict(data)
+        if data.get("calendar") in CALENDARS:
+            found["period"] = CALENDARS[data["calendar"]] * 86400
+        if "engine" not in data and isinstance(data.get("source"), str):
+            found["engine"] = _engine_of(data["source"])
+        return found
 
     @field_validator("period")
     @classmethod
@@ -81,6 +108,26 @@ class SloFile(Model):
             if label in reserved:
                 raise ValueError(f"labels: {label} is set by the rules themselves")
         return self
+
+
+def _engine_of(source: str) -> EngineName:
+    """The engine among the profiles that are scraped; vLLM where none is one."""
+    for name in source.split(","):
+        for engine in ENGINES:
+            if name.strip() == engine:
+                return engine
+    return "vllm"
+
+
+def with_source(slo: SloFile, source: str | None) -> SloFile:
+    """The file for a Prometheus that scrapes another source; thresholds are then its engine's.
+
+    An engine that the file names, and not its source, stays.
+    """
+    if source is None or source == slo.source:
+        return slo
+    engine = _engine_of(source) if slo.engine == _engine_of(slo.source) else slo.engine
+    return slo.model_copy(update={"source": source, "engine": engine})
 
 
 def load(path: Path) -> SloFile:

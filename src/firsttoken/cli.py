@@ -24,6 +24,7 @@ COMMANDS = {
     "manifests": "firsttoken.manifests.commands:manifests",
     "profiles": "firsttoken.exporters.commands:profiles",
     "rules": "firsttoken.rules.commands:rules",
+    "slo": "firsttoken.rules.commands:slo",
     "simulate": "firsttoken.simulate.commands:simulate",
     "trace": "firsttoken.traces.commands:trace",
     "validate": "firsttoken.validate.commands:validate",

@@ -31,6 +31,8 @@ __all__ = [
     "gauge",
     "le_matcher",
     "mean",
+    "native_bucket_rate",
+    "native_count_rate",
     "quantile",
     "quote",
     "rate",
@@ -203,6 +205,23 @@ def bucket_rate(metric: Metric, bound: Decimal, window: str, scope: Scope) -> st
     """A histogram's observations per second that are not above ``bound``, a bucket's bound."""
     _expect(metric, Instrument.HISTOGRAM)
     return _rate(metric, window, scope, "_bucket", le_matcher(bound))
+
+
+def native_count_rate(metric: Metric, window: str, scope: Scope) -> str:
+    """A native histogram's observations per second."""
+    _expect(metric, Instrument.HISTOGRAM)
+    return f"histogram_count({_rate(metric, window, scope)})"
+
+
+def native_bucket_rate(metric: Metric, bound: Decimal, window: str, scope: Scope) -> str:
+    """A native histogram's observations per second not above any ``bound``, 0 when idle.
+
+    Within a bucket observations are taken to be spread evenly.
+    """
+    _expect(metric, Instrument.HISTOGRAM)
+    whole = _rate(metric, window, scope)
+    share = f"histogram_fraction(-Inf, {format(bound.normalize(), 'f')}, {whole})"
+    return f"({share} * (histogram_count({whole}) > 0) or 0 * histogram_count({whole}))"
 
 
 def divide(numerator: str, denominator: str) -> str:

@@ -10,7 +10,10 @@ __all__ = [
     "BUDGET_LEFT",
     "BURN_LABEL",
     "BURN_RATE",
+    "ELAPSED",
     "EXHAUSTION",
+    "HOURS_BAD",
+    "HOURS_TOTAL",
     "INFO",
     "LIMIT",
     "METRIC_LABEL",
@@ -22,6 +25,9 @@ __all__ = [
     "SAMPLE_BAD",
     "SAMPLE_TOTAL",
     "SERVICE_LABEL",
+    "SPACED",
+    "SPACED_BAD",
+    "SPACED_TOTAL",
     "THRESHOLD",
     "TIERS",
     "TOTAL",
@@ -38,6 +44,17 @@ TOTAL = "slo:sli_total:rate"
 PERIOD_BAD = "slo:sli_bad:period_rate"
 """Bad events per second over the whole period."""
 PERIOD_TOTAL = "slo:sli_total:period_rate"
+SPACED = 300
+"""Seconds between samples of the next two."""
+SPACED_TOTAL = "slo:sli_total:spaced5m"
+"""Events per second over five minutes, recorded every five minutes.
+
+What the whole period is averaged from: a tenth of the samples, and none of the time twice.
+"""
+SPACED_BAD = "slo:sli_bad:spaced5m"
+HOURS_TOTAL = "slo:sli_total:calendar_hours"
+"""Of a calendar period: the events in the whole hours of the current one."""
+HOURS_BAD = "slo:sli_bad:calendar_hours"
 SAMPLE_TOTAL = "slo:sli_total:sample"
 """Of a throughput floor: 1 while there is demand, else 0."""
 SAMPLE_BAD = "slo:sli_bad:sample"
@@ -52,6 +69,8 @@ BURN_RATE = "slo:burn_rate:ratio"
 EXHAUSTION = "slo:error_budget_exhaustion:seconds"
 """Until the budget is spent at the last hour's pace; no value where nothing of it is used now."""
 PERIOD = "slo:time_period:seconds"
+ELAPSED = "slo:time_elapsed:seconds"
+"""Of a calendar period: how much of the current one is over."""
 INFO = "slo:info"
 THRESHOLD = "slo:threshold:seconds"
 """The threshold of a latency objective; METRIC_LABEL has the catalogue name of its metric."""

@@ -10,7 +10,9 @@ from click.testing import CliRunner
 
 from firsttoken import recorded
 from firsttoken.cli import firsttoken
-from firsttoken.rules.commands import alertmanager
+from firsttoken.rules.bounds import ENGINES
+from firsttoken.rules.commands import alertmanager, rules
+from firsttoken.rules.gateways import GATEWAYS
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.lint import CHECKS
 from firsttoken.rules.model import AlertRule, RecordingRule
@@ -53,19 +55,24 @@ def test_a_kind_and_its_keys_are_documented(kind: type[Latency]) -> None:
 
 
 def test_series_and_alerts_are_those_of_the_tables() -> None:
-    rules = [r for group in rule_groups(SloFile.model_validate(EVERYTHING)) for r in group.rules]
-    series = {rule.record for rule in rules if isinstance(rule, RecordingRule)}
+    made = [r for group in rule_groups(SloFile.model_validate(EVERYTHING)) for r in group.rules]
+    series = {rule.record for rule in made if isinstance(rule, RecordingRule)}
     told = {name for row in rows("What is recorded") for name in re.findall(r"`([\w:]+)`", row)}
 
+    calendar = SloFile.model_validate(
+        {key: value for key, value in EVERYTHING.items() if key != "period"} | {"calendar": "month"}
+    )
+    more = [r for group in rule_groups(calendar) for r in group.rules]
+    series |= {rule.record for rule in more if isinstance(rule, RecordingRule)}
     windows = re.compile(rf"({recorded.TOTAL}|{recorded.BAD})(?!5m)")
     assert {name for name in series if not windows.match(name)} == told
     assert {row.strip("`") for row in rows("Alerts")} == {
-        rule.alert for rule in rules if isinstance(rule, AlertRule)
+        rule.alert for rule in made if isinstance(rule, AlertRule)
     }
 
 
 def test_checks_presets_and_packs_are_documented() -> None:
-    assert {row.strip("`") for row in rows("Lint")} == {*CHECKS, "rule/duplicate"}
+    assert {row.strip("`") for row in rows("Lint")} == set(CHECKS)
     assert all(preset in PAGE for preset in PRESETS)
     assert all(f"`{pack}`" in PAGE for pack in PACKS)
 
@@ -75,10 +82,26 @@ def test_options_of_the_routing_are_those_of_the_table() -> None:
     options = {
         option for one in command.params if isinstance(one, click.Option) for option in one.opts
     }
-    told = {name for row in re.findall(r"^\| (`--.*)", PAGE, re.MULTILINE)
+    text = PAGE.partition("\n## Routing\n")[2].partition("\n## ")[0]
+    told = {name for row in re.findall(r"^\| `--.*", text, re.MULTILINE)
             for name in re.findall(r"`(--[a-z-]+)`", row)}  # fmt: skip
 
     assert told == options
+
+
+def test_options_of_the_generator_are_those_of_the_table() -> None:
+    command = rules.commands["generate"]
+    options = {
+        option for one in command.params if isinstance(one, click.Option) for option in one.opts
+    }
+    told = {name for row in rows("Options") for name in re.findall(r"`(--[a-z-]+)`", row)}
+
+    assert told == options
+
+
+def test_engines_and_gateways_are_documented() -> None:
+    assert all(f"`{engine}`" in PAGE for engine in ENGINES)
+    assert all(f"`{gateway}`" in PAGE for gateway in GATEWAYS)
 
 
 def test_the_smallest_file_on_the_page_works() -> None:
@@ -111,7 +134,7 @@ def test_the_number_of_series_on_the_page_is_right() -> None:
     kinds = [{"name": f"o{n}", "kind": "latency", "metric": "ttft", "threshold": "1s", "target": 99}
              for n in range(4)]  # fmt: skip
     slo = SloFile.model_validate({**EVERYTHING, "objectives": kinds, "packs": []})
-    rules = [r for group in rule_groups(slo) for r in group.rules if isinstance(r, RecordingRule)]
-    count = sum(1 if rule.expr.startswith("vector(") else 50 for rule in rules)
+    made = [r for group in rule_groups(slo) for r in group.rules if isinstance(r, RecordingRule)]
+    count = sum(1 if rule.expr.startswith("vector(") else 50 for rule in made)
 
     assert f"at most {count} series" in PAGE
