@@ -7,6 +7,8 @@ what looks like it and must not.
 
 import subprocess
 import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -15,15 +17,14 @@ from typing import Any
 from firsttoken import recorded
 from firsttoken.config import parse_duration
 from firsttoken.errors import CheckFailedError, NotJudgedError
+from firsttoken.promql import quote
 from firsttoken.rules import pack_scenarios, packs
-from firsttoken.rules.gateways import GATEWAYS
 from firsttoken.rules.generate import ALERT, rule_groups, tiers_of
 from firsttoken.rules.indicators import matchers
 from firsttoken.rules.model import DEFAULTS, AlertRule, Context, Group, Options, number
 from firsttoken.rules.output import rule_file, to_yaml
-from firsttoken.rules.series import MODEL, Phase, input_series
-from firsttoken.rules.slo import AnyObjective, Availability, Goodput, Latency, SloFile, Throughput
-from firsttoken.rules.windows import Tier
+from firsttoken.rules.series import Phase, input_series, names_models
+from firsttoken.rules.slo import AnyObjective, Goodput, Latency, SloFile, Throughput
 from firsttoken.vocabulary import SEMCONV, Vocabulary
 
 __all__ = ["parts", "run", "unit_tests"]
@@ -44,14 +45,17 @@ def unit_tests(
     counted = [one for one in told if not isinstance(one, Throughput | Goodput)]
     found: dict[str, tuple[list[str], list[dict[str, Any]]]] = {
         "burn-tests.yaml": (["burn.yaml"], [t for one in told for t in _tests(context, one)]),
-        "slow-burn-tests.yaml": (
-            ["burn.yaml"], [t for one in counted for t in _slow_tests(context, one)]
-        ),
         "budget-tests.yaml": (
-            ["burn.yaml", "budgets.yaml"], [_budget_test(context, one) for one in counted]
+            ["burn.yaml", "budgets.yaml"],
+            # promtool loads 10,000 samples at most, and a quarter's hours are more.
+            [_budget_test(context, one) for one in counted if slo.calendar != "quarter"],
         ),
         "pack-tests.yaml": (["packs.yaml"], pack_scenarios.tests(context)),
     }  # fmt: skip
+    for objective in counted:
+        for burn, test in _slow_tests(context, objective):
+            name = f"{burn.replace('_', '-')}-tests.yaml"
+            found.setdefault(name, (["burn.yaml"], []))[1].append(test)
     return {
         name: {
             "rule_files": rules,
@@ -108,54 +112,63 @@ def run(slo: SloFile, vocabulary: Vocabulary, options: Options, folder: Path | N
         raise NotJudgedError("promtool is not installed; it comes with Prometheus") from None
     if done.returncode:
         raise CheckFailedError(f"promtool: {(done.stdout + done.stderr).strip()}")
-    return sum(len(tests["tests"]) for tests in files.values())
+    return sum(len(one["promql_expr_test"]) for tests in files.values() for one in tests["tests"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """What happens to a model, and which tiers must then fire or not; none may without any."""
+
+    name: str
+    phases: tuple[Phase, ...]
+    expected: tuple[tuple[str, bool], ...] = ()
+
+    @property
+    def model(self) -> str:
+        """A model's name that says what happens to it."""
+        return self.name.replace(" ", "-")
 
 
 def _tests(context: Context, objective: AnyObjective) -> list[dict[str, Any]]:
-    found = tiers_of(context.slo, objective, context.options)
-    first = found[0]
+    """Everything that can happen within the fastest tier's window, to one model each."""
+    first = tiers_of(context.slo, objective, context.options)[0]
     none, all_bad = Decimal(0), Decimal(1)
     # A floor is held against a rate over a few scrapes, so its samples must be as close.
     floor = isinstance(objective, Throughput | Goodput)
     step = context.options.scrape if floor else max(context.options.scrape, first.short // 5)
     whole = first.long // step + 2
     lag = max(60, 4 * context.options.scrape) + step if floor else 0
+    rest = (first.short + lag) // step + 2
+    end = whole + rest
+    fires, silent = ((first.burn, True),), ((first.burn, False),)
     cases = [
-        ("all events bad", [Phase(whole, all_bad)], {first.burn: True}),
-        ("all events good", [Phase(whole, none)], {}),
-        ("idle", [Phase(whole, none, 0)], {}),
-        ("counters reset", [Phase(whole // 2, none), Phase(whole // 2, none, resets=True)], {}),
-        ("nothing reports", [Phase(whole, none, absent=True)], {}),
-        (
-            "recovered",
-            [Phase(whole, all_bad), Phase((first.short + lag) // step + 2, none)],
-            {first.burn: False},
-        ),
+        _Case("all events bad", (Phase(rest, none), Phase(whole, all_bad)), fires),
+        _Case("all events good", (Phase(end, none),)),
+        _Case("idle", (Phase(end, none, 0),)),
+        _Case("counters reset", (Phase(whole, none), Phase(rest, none, resets=True))),
+        _Case("nothing reports", (Phase(end, none, absent=True),)),
+        _Case("recovered", (Phase(whole, all_bad), Phase(rest, none)), silent),
     ]
     if not floor:
-        blip = [Phase(whole, none, 0), Phase(1, all_bad, 1), Phase(3, none, 0)]
-        cases.append(("one bad event", blip, {}))
-    return [_test(context, objective, step, *case) for case in cases]
+        blip = Phase(end - 4, none, 0), Phase(1, all_bad, 1), Phase(3, none, 0)
+        cases.append(_Case("one bad event", blip))
+    if names_models(objective):
+        return [_test(context, objective, step, cases)]
+    return [_test(context, objective, step, [case]) for case in cases]
 
 
-def _slow_tests(context: Context, objective: AnyObjective) -> list[dict[str, Any]]:
-    """A burn for each slower tier that no faster one may notice."""
+def _slow_tests(context: Context, objective: AnyObjective) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A burn for each slower tier, by its name, that no faster one may notice."""
     found = tiers_of(context.slo, objective, context.options)
-    return [
-        _slow_burn(context, objective, faster, tier, max(context.options.scrape, tier.short // 5))
-        for faster, tier in pairwise(found)
-    ]
-
-
-def _slow_burn(
-    context: Context, objective: AnyObjective, faster: Tier, tier: Tier, step: int
-) -> dict[str, Any]:
-    """As much burn as ``tier`` must notice and ``faster`` must not, where there is room between."""
-    share = min(Decimal(1), (tier.threshold + faster.threshold) / 2)
-    phases = [Phase(tier.long // step + 2, share)]
-    silent = {} if share > faster.threshold else {faster.burn: False}
-    name = f"slow burn, {tier.burn}"
-    return _test(context, objective, step, name, phases, {tier.burn: True, **silent})
+    for faster, tier in pairwise(found):
+        step = max(context.options.scrape, tier.short // 5)
+        # As much as the tier must notice and the faster one must not, where there is room between.
+        share = min(Decimal(1), (tier.threshold + faster.threshold) / 2)
+        expected = [(tier.burn, True)]
+        expected += [] if share > faster.threshold else [(faster.burn, False)]
+        phases = (Phase(tier.long // step + 2, share),)
+        case = _Case(f"slow burn {tier.burn}", phases, tuple(expected))
+        yield tier.burn, _test(context, objective, step, [case])
 
 
 def _budget_test(context: Context, objective: AnyObjective) -> dict[str, Any]:
@@ -163,7 +176,7 @@ def _budget_test(context: Context, objective: AnyObjective) -> dict[str, Any]:
     # Calendar periods are summed from hours, others from windows of five minutes.
     often = 240 if context.slo.calendar else 60
     step = max(context.options.scrape, min(often, context.period // 240))
-    steps = min(7200, context.period // 4) // step
+    steps = min(5400, context.period // 4) // step
     phases = [
         Phase(steps, Decimal(0)),
         Phase(steps, Decimal(1), _TENTH),
@@ -174,7 +187,7 @@ def _budget_test(context: Context, objective: AnyObjective) -> dict[str, Any]:
     own = matchers({"service": context.slo.service, "slo": objective.name})
     left = f"{recorded.BUDGET_LEFT}{own}"
     expr = f"abs({left} - {number((1 - spent).quantize(_MILLI))})"
-    expr = f"count({expr} < {number((spent / 20).quantize(_MILLI))}) or vector(0)"
+    expr = f"count({expr} < {number((spent / 10).quantize(_MILLI))}) or vector(0)"
     return {
         "name": f"{objective.name}: budget",
         "interval": f"{step}s",
@@ -190,24 +203,25 @@ def _budget_test(context: Context, objective: AnyObjective) -> dict[str, Any]:
 
 
 def _test(
-    context: Context, objective: AnyObjective, step: int, name: str,
-    phases: list[Phase], expected: dict[str, bool],
-) -> dict[str, Any]:  # fmt: skip
-    end = f"{(sum(phase.steps for phase in phases)) * step}s"
-    whose = MODEL
-    if isinstance(objective, Availability) and objective.gateway:
-        whose = MODEL if GATEWAYS[objective.gateway].model else ""
+    context: Context, objective: AnyObjective, step: int, cases: Sequence[_Case]
+) -> dict[str, Any]:
     firing = f'ALERTS{{alertname="{ALERT}", alertstate="firing", slo="{objective.name}"'
-    checks = [
-        (f'count({firing}, burn="{burn}", {context.model}="{whose}"}}) or vector(0)', int(fires))
-        for burn, fires in expected.items()
-    ] or [(f"count({firing}}}) or vector(0)", 0)]
+    series, checks = [], []
+    for case in cases:
+        series += input_series(context, objective, case.phases, step, case.model)
+        whose = case.model if names_models(objective) else ""
+        mine = f"{firing}, {context.model}={quote(whose)}"
+        end = f"{sum(phase.steps for phase in case.phases) * step}s"
+        told = [
+            (f'count({mine}, burn="{burn}"}}) or vector(0)', int(fires))
+            for burn, fires in case.expected
+        ]
+        for expr, value in told or [(f"count({mine}}}) or vector(0)", 0)]:
+            samples = [{"labels": "{}", "value": value}]
+            checks.append({"expr": expr, "eval_time": end, "exp_samples": samples})
     return {
-        "name": f"{objective.name}: {name}",
+        "name": f"{objective.name}: {', '.join(case.name for case in cases)}",
         "interval": f"{step}s",
-        "input_series": input_series(context, objective, phases, step),
-        "promql_expr_test": [
-            {"expr": expr, "eval_time": end, "exp_samples": [{"labels": "{}", "value": value}]}
-            for expr, value in checks
-        ],
+        "input_series": series,
+        "promql_expr_test": checks,
     }

@@ -21,7 +21,7 @@ from firsttoken.rules.objectives import (
     Throughput,
 )
 
-__all__ = ["MODEL", "Phase", "input_series", "one_series"]
+__all__ = ["MODEL", "Phase", "input_series", "names_models", "one_series"]
 
 MODEL = "some/model"
 _RATE = 600
@@ -47,19 +47,26 @@ class Phase:
         return int(self.bad * self.requests)
 
 
+def names_models(objective: AnyObjective) -> bool:
+    """Whether the series of an objective say which model they are about."""
+    gateway = objective.gateway if isinstance(objective, Availability) else None
+    return gateway is None or bool(GATEWAYS[gateway].model)
+
+
 def input_series(
-    context: Context, objective: AnyObjective, phases: Sequence[Phase], step: int
-) -> list[dict[str, str]]:
-    """The series that an objective reads, with a sample every ``step`` seconds."""
+    context: Context, objective: AnyObjective, phases: Sequence[Phase], step: int,
+    model: str = MODEL,
+) -> list[dict[str, str]]:  # fmt: skip
+    """The series of one model that an objective reads, with a sample every ``step`` seconds."""
     labels = {
-        **dict.fromkeys(context.slo.group_by, "some"), **context.slo.selector, context.model: MODEL
+        **dict.fromkeys(context.slo.group_by, "some"), **context.slo.selector, context.model: model
     }  # fmt: skip
     if isinstance(objective, Latency):
         return _histogram(context, objective, labels, phases)
     if isinstance(objective, Availability) and objective.gateway:
         gateway = GATEWAYS[objective.gateway]
         own = {**dict.fromkeys(context.slo.group_by, "some"), **context.slo.selector}
-        own |= {gateway.model: MODEL} if gateway.model else {}
+        own |= {gateway.model: model} if gateway.model else {}
         bad = _one(gateway.bad.series, own | dict(gateway.bad.sample), _counter(phases, _bad))
         # A counter of its own counts the bad among all; one that has both, beside the others.
         apart = gateway.bad.series == gateway.total.series

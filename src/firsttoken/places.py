@@ -35,6 +35,10 @@ class Place:
         return panel_id(self.dashboard, self.section, self.panel)
 
 
+_GPU = {"instance": "instance", "gpu": HW_ID.name}
+_GPU_ERRORS = "Errors and throttling"
+_GPUS = Place("firsttoken-gpu", "", "GPUs", _GPU)
+
 PLACES: Mapping[str, Place] = {
     "LLMErrorBudgetBurn": Place(
         "firsttoken-slo",
@@ -48,7 +52,16 @@ PLACES: Mapping[str, Place] = {
     "LLMModelAbsent": Place("firsttoken-slo", "", "Lost in 1 h", _SERVICE),
     "LLMServiceAbsent": Place("firsttoken-slo", "", "Engines answering", _SERVICE),
     "LLMKVCacheFull": Place("firsttoken-kv-cache", "", "KV cache usage by instance", _ENGINE),
-    "GPUFatalXid": Place("firsttoken-gpu", "", "GPUs", {**_TARGET, "gpu": HW_ID.name}),
+    "LLMPreemptions": Place("firsttoken-kv-cache", "", "Preemptions by instance", _ENGINE),
+    "LLMQueueLong": Place("firsttoken-service", "Saturation", "Requests in the engines", _ENGINE),
+    "GPUFatalXid": _GPUS,
+    "GPUApplicationXid": _GPUS,
+    "GPUUnhealthy": _GPUS,
+    "GPULinkErrors": _GPUS,
+    "GPUMemoryErrors": Place("firsttoken-gpu", _GPU_ERRORS, "Memory errors", _GPU),
+    "GPURowRemapFailed": Place("firsttoken-gpu", _GPU_ERRORS, "Remapped rows", _GPU),
+    "GPURowsRemapped": Place("firsttoken-gpu", _GPU_ERRORS, "Remapped rows", _GPU),
+    "GPUThrottled": Place("firsttoken-gpu", _GPU_ERRORS, "Throttled", _GPU),
     "GPUVanished": Place("firsttoken-gpu", "", "GPUs", {"instance": "instance"}),
     "LLMSourceDown": Place(
         "firsttoken-data-quality", "Targets and sources", "Sources behind the collectors", _TARGET

@@ -60,7 +60,7 @@ def test_bounds_ascend_and_are_exact(engine: str) -> None:
 @pytest.mark.parametrize(
     ("engine", "near", "flag"),
     [
-        ("vllm", "250ms and 500ms", "--custom-histogram-buckets '{\"time_to_first_token\":[0.001,"),
+        ("vllm", "250ms and 500ms", '--custom-histogram-buckets \'{"time_to_first_token":[0.001,'),
         ("sglang", "200ms and 400ms", "--bucket-time-to-first-token 0.1 0.2 0.3 0.4"),
         ("trtllm", "250ms and 500ms", None),
         ("triton", "100ms and 500ms", None),
@@ -134,4 +134,4 @@ def test_a_source_in_milliseconds_has_its_bounds_in_them() -> None:
     file = slo("500ms", source="triton")
     text = output.rule_file(rule_groups(file, vocabulary_of("triton")))
 
-    assert 'nv_inference_first_response_histogram_ms_bucket' in text or "vllm:" in text
+    assert "nv_inference_first_response_histogram_ms_bucket" in text or "vllm:" in text

@@ -16,7 +16,7 @@ from firsttoken.rules.slo import load
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("slo*.yaml"))
 VLLM_SLOW = (
-    'rate(vllm:e2e_request_latency_seconds_count[5m])'
+    "rate(vllm:e2e_request_latency_seconds_count[5m])"
     ' - rate(vllm:e2e_request_latency_seconds_bucket{le="120"}[5m]) > 0'
 )
 """From the rules that vLLM has as an example: it cannot have a result."""
@@ -58,9 +58,13 @@ def test_a_sound_rule_is_left_alone() -> None:
         ("alerts/count", {"expr": "count(up) == 0"}),
         ("alerts/comparison", {"expr": "up == bool 0"}),
         ("alerts/for", {"for": "5 minutes"}),
-        ("alerts/template", {"expr": "sum by (a) (rate(m_total[5m])) > 1",
-                             "annotations": {"summary": "It is.",
-                                             "description": "On {{ $labels.b }}."}}),
+        (
+            "alerts/template",
+            {
+                "expr": "sum by (a) (rate(m_total[5m])) > 1",
+                "annotations": {"summary": "It is.", "description": "On {{ $labels.b }}."},
+            },
+        ),
         ("promql/syntax", {"expr": "sum(rate(m_total[5m])"}),
         ("promql/rate", {"expr": "rate(gen_ai_server_requests_running[5m]) > 1"}),
         ("promql/counter", {"expr": "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL > 0"}),
@@ -105,7 +109,7 @@ def test_a_window_beyond_the_retention_is_found() -> None:
         "sum by (a) (rate(x_total[5m])) > 1 unless sum by (a) (rate(y_total[5m])) > 0",
         "increase(m_total[5m]) > 0 and on (instance) up == 1",
         "count by (a) (m_total) > 3",
-        'histogram_quantile(0.99, sum by (le) (rate(x_bucket[5m]))) > 1',
+        "histogram_quantile(0.99, sum by (le) (rate(x_bucket[5m]))) > 1",
         "x_total / 0.5 > bool 1 == 1",
         'up{job=~"a|b.*"} == 0',
     ],

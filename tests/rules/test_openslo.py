@@ -63,7 +63,7 @@ def test_its_rules_pass_their_own_tests(tmp_path: Path) -> None:
     text = DOCUMENTS.replace('le="1", job="x"', 'job="x"')
     (tmp_path / "slo.yaml").write_text(turn(tmp_path, text).stdout)
 
-    assert scenarios.run(load(tmp_path / "slo.yaml"), SEMCONV, Options()) == 8
+    assert scenarios.run(load(tmp_path / "slo.yaml"), SEMCONV, Options()) >= 8
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,11 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+import pytest
 
 from firsttoken import servers
 from firsttoken.prometheus import Prometheus
@@ -114,3 +117,34 @@ def test_of_two_models_only_the_bad_one_pages_and_no_rule_fails(tmp_path: Path) 
     assert all(not rule.get("lastError") for rule in rules)
     assert left["good"] == 1
     assert -60 < left["bad"] < -40
+
+
+@pytest.mark.parametrize(
+    ("calendar", "moment", "start"),
+    [
+        ("week", "2026-11-26T11:20:00", "2026-11-23T00:00:00"),
+        ("week", "2026-11-23T00:30:00", "2026-11-23T00:00:00"),
+        ("month", "2026-03-01T05:00:00", "2026-03-01T00:00:00"),
+        ("month", "2028-02-29T23:59:00", "2028-02-01T00:00:00"),
+        ("quarter", "2026-12-31T23:00:00", "2026-10-01T00:00:00"),
+        ("quarter", "2027-01-01T01:00:00", "2027-01-01T00:00:00"),
+        ("quarter", "2028-05-10T12:34:00", "2028-04-01T00:00:00"),
+    ],
+)
+def test_a_calendar_period_begins_with_its_first_day(
+    url: str, calendar: str, moment: str, start: str
+) -> None:
+    """The expression needs no series, so an empty Prometheus can be asked about any moment."""
+    groups = rule_groups(SLO.model_copy(update={"calendar": calendar, "period": 30 * 86400.0}))
+    (rule,) = next(one.rules for one in groups if one.name.endswith("-calendar.rules"))
+    at, first = (datetime.fromisoformat(f"{text}+00:00").timestamp() for text in (moment, start))
+
+    assert Prometheus(url).value(rule.expr, at=at) == at - first
+
+
+@pytest.fixture(name="url", scope="module")
+def _url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("empty")
+    (folder / "prometheus.yaml").write_text("global: {}\n")
+    with servers.prometheus(folder / "prometheus.yaml", folder) as (_, url):
+        yield url

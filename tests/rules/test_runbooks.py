@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from firsttoken import recorded
+from firsttoken import places, recorded
 from firsttoken.catalogue import METRICS
 from firsttoken.dashboards import render
-from firsttoken.rules.boards import BOARDS
 from firsttoken.rules.generate import rule_groups
 from firsttoken.rules.model import AlertRule, Options
 from firsttoken.rules.output import to_yaml
@@ -34,7 +33,7 @@ def alerts() -> dict[str, AlertRule]:
             "packs": list(PACKS),
         }
     )
-    groups = rule_groups(slo, options=Options(runbooks="runbooks", dashboards="https://g.test/"))
+    groups = rule_groups(slo, options=Options(runbooks="runbooks"))
     rules = [rule for group in groups for rule in group.rules]
     return {rule.alert: rule for rule in rules if isinstance(rule, AlertRule)}
 
@@ -103,27 +102,13 @@ def variables() -> dict[str, set[str]]:
     }
 
 
-@pytest.mark.parametrize("alert", sorted(set(alerts()) - {"LLMWatchdog"}))
-def test_the_dashboard_on_an_alert_exists_and_has_what_the_link_chooses(alert: str) -> None:
-    link = alerts()[alert].annotations["dashboard_url"]
-    uid, _, query = link.removeprefix("https://g.test/d/").partition("?")
-    chosen = re.findall(r"var-(\w+)=", query)
-
-    assert set(chosen) == set(BOARDS[alert].variables)
-    assert set(chosen) <= variables()[uid]
-    # What a link takes from the alert's labels, the alert has.
-    for label in re.findall(r"\$labels\.(\w+)", query):
-        assert re.search(rf"by \([^)]*\b{label}\b", alerts()[alert].expr) or label == "instance" \
-            or "slo" in alerts()[alert].labels
-
-
 @pytest.mark.parametrize("runbook", RUNBOOKS, ids=lambda path: path.stem)
 def test_a_runbook_names_the_dashboard_that_the_alert_links_to(runbook: Path) -> None:
-    paths = re.findall(r"`/d/([\w-]+)(?:\?([^`]*))?`", runbook.read_text())
+    shown = re.findall(r"`/d/([\w-]+)(?:\?([^`]*))?`", runbook.read_text())
     alert = runbook.read_text().splitlines()[0].removeprefix("# ")
 
-    for uid, query in paths:
+    for uid, query in shown:
         assert set(re.findall(r"var-(\w+)=", query)) <= variables()[uid]
-    if alert in BOARDS:
-        assert BOARDS[alert].uid == paths[0][0]
-    assert paths
+    if alert in places.PLACES:
+        assert places.PLACES[alert].dashboard == shown[0][0]
+    assert shown
