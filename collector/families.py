@@ -70,7 +70,7 @@ class _Types:
         kind = self._kinds.get(sample)
         if kind in (None, Kind.GAUGE, Kind.UNKNOWN):
             for role in Role:
-                base = sample.removesuffix(role.value)
+                base = sample.removesuffix(role)
                 if role is Role.VALUE or base == sample:
                     continue
                 owner = self._owner(base, role)

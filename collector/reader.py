@@ -152,23 +152,29 @@ class _Page:
         """The lines that are samples."""
 
     def add(self, text_lines: Sequence[bytes]) -> None:
-        before, plain = self._before, self._plain
+        before, plain = self._before.get, self._plain.series
+        known, order, values = self.known, self.order, self.values
+        places, beginnings = self._places, self._beginnings
         for line in text_lines:
             cut = line.rfind(b" ") + 1
             head = line[:cut]
-            found = before.get(head)
-            if found is not None:
-                self._sample(head, found, line[cut:])
-            elif line.lstrip(b" \t")[:1] == b"#":
-                self._comment(line)
-            elif line.strip():
-                found = plain.series(head) if cut else None
-                if found is not None:
-                    self._sample(head, found, line[cut:])
-                else:
+            found = before(head)
+            if found is None:
+                if line.lstrip(b" \t")[:1] == b"#":
+                    self._comment(line)
+                    continue
+                if not line.strip():
+                    beginnings.append(line)
+                    continue
+                found = plain(head) if cut else None
+                if found is None:
                     self._parse(line)
-            else:
-                self._beginnings.append(line)
+                    continue
+            known[head] = found
+            order.append(found)
+            values.append(line[cut:])
+            places.append(len(beginnings))
+            beginnings.append(head)
 
     def _parse(self, line: bytes) -> None:
         head = lines.head(line)
@@ -178,12 +184,9 @@ class _Page:
             found = lines.series(head.strip())
             lines.check_labels(found.labels, self._limits.label)
         _note(len(self.values), said, self.timestamps, self.exemplars)
-        self._sample(head, found, said.value)
-
-    def _sample(self, head: bytes, found: Series, value: bytes) -> None:
         self.known[head] = found
         self.order.append(found)
-        self.values.append(value)
+        self.values.append(said.value)
         self._places.append(len(self._beginnings))
         self._beginnings.append(head)
 

@@ -79,7 +79,7 @@ def named(role: Role, family: Offer) -> tuple[str, str]:
     name, dotted = family.name, family.dotted
     if role is Role.CREATED and family.kind is Kind.COUNTER:
         name, dotted = name.removesuffix("_total"), dotted.removesuffix("_total")
-    return name + role.value, dotted + role.value
+    return name + role, dotted + role
 
 
 class Translator:

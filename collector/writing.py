@@ -43,7 +43,8 @@ _NUMERAL = re.compile(
 class _Bounded(NamedTuple):
     """A set of labels taken apart into a metric's and the bound of one of its lines."""
 
-    metric: frozenset[tuple[str, str]]
+    metric: str
+    """The metric's labels as lines have them."""
     bound: float
 
 
@@ -53,44 +54,64 @@ class _Labels:
     def __init__(self, form: Form) -> None:
         self._form = form
         self._shown: dict[tuple[Labels, str | None], str] = {}
-        self._names: dict[str, tuple[str, str]] = {}
+        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
         self._first: dict[frozenset[str], str] = {}
         self._bounded: dict[tuple[Labels, str], _Bounded] = {}
 
     def shown(self, labels: Labels, bound: str | None) -> str:
         """Name and value of each, joined; the same for the same labels in another order.
 
-        ``bound`` is the label whose number must be written as OpenMetrics does.
+        ``bound`` is the label that tells a metric's lines apart: it comes last.
         """
         found = self._shown.get((labels, bound))
         if found is None:
-            pairs: dict[str, str] = {}
-            for label, value in labels:
-                name, key = self._names.get(label) or self._name(label)
-                text = canonical(value) if label == bound else value
-                pairs.setdefault(name, f"{key}={_quoted(text)}")
-            joined = ",".join(pairs.values())
-            found = self._first.setdefault(frozenset(pairs.values()), joined)
+            found = self._joined(labels) if bound is None else self._with_bound(labels, bound)
             self._shown[labels, bound] = found
         return found
 
-    def _name(self, label: str) -> tuple[str, str]:
-        """A label's name, and how a line has it."""
-        name = self._form.label(label)
-        found = name, _quoted(name) if needs_quotes(name, label=True) else name
-        self._names[label] = found
+    def _joined(self, labels: Labels) -> str:
+        pairs: dict[str, str] = {}
+        for item in labels:
+            name, text = self._pairs.get(item) or self._pair(item)
+            pairs.setdefault(name, text)
+        return self._first.setdefault(frozenset(pairs.values()), ",".join(pairs.values()))
+
+    def _with_bound(self, labels: Labels, bound: str) -> str:
+        rest, limit = _apart(labels, bound)
+        metric = self.shown(rest, None)
+        if limit is None:
+            return metric
+        value = canonical(limit[1]) if self._form.openmetrics else limit[1]
+        text = f"{bound}={_quoted(value)}"
+        return f"{metric},{text}" if metric else text
+
+    def _pair(self, item: tuple[str, str]) -> tuple[str, str]:
+        """A label's name, and name and value as a line has them."""
+        name = self._form.label(item[0])
+        key = _quoted(name) if needs_quotes(name, label=True) else name
+        found = name, f"{key}={_quoted(item[1])}"
+        self._pairs[item] = found
         return found
 
     def bounded(self, labels: Labels, bound: str) -> _Bounded:
         """The labels less ``bound``, and its number; minus infinity without one."""
         found = self._bounded.get((labels, bound))
         if found is None:
-            text = next((value for label, value in labels if label == bound), "")
-            known = _number(text)
-            number = -math.inf if known is None else known
-            rest = frozenset([item for item in labels if item[0] != bound])
-            found = self._bounded[labels, bound] = _Bounded(rest, number)
+            rest, limit = _apart(labels, bound)
+            number = _number(limit[1]) if limit else None
+            shown = self.shown(rest, None)
+            found = self._bounded[labels, bound] = _Bounded(
+                shown, -math.inf if number is None else number
+            )
         return found
+
+
+def _apart(labels: Labels, bound: str) -> tuple[Labels, tuple[str, str] | None]:
+    """The labels without ``bound``, and that."""
+    if labels and labels[-1][0] == bound:
+        return labels[:-1], labels[-1]
+    limit = next((item for item in labels if item[0] == bound), None)
+    return tuple([item for item in labels if item is not limit]) if limit else labels, limit
 
 
 class Writer:
@@ -106,7 +127,7 @@ class Writer:
     ) -> Block | None:
         """The block of some metrics, each with its lines, or None if there is none."""
         names: dict[Role, tuple[str, bool]] = {}
-        canon = self.form.openmetrics and kind in GROUPED
+        grouped = kind in GROUPED
         shown, written = self.labels.shown, self._written
         beginnings: list[bytes] = []
         members: list[Member] = []
@@ -114,7 +135,7 @@ class Writer:
         for metric in metrics:
             for member in metric:
                 role = member.role
-                pairs = shown(member.labels, BOUND.get(role) if canon else None)
+                pairs = shown(member.labels, BOUND.get(role) if grouped else None)
                 if role not in names:
                     shown_name = self.form.name(*named(role, family))
                     quotes = needs_quotes(shown_name, label=False)
@@ -141,7 +162,7 @@ class Writer:
         grouped = kind in GROUPED
         if not grouped and all(member.role is Role.VALUE for member in members):
             return [(member,) for member in members]
-        groups: dict[frozenset[tuple[str, str]], list[tuple[int, float, int, Member]]] = {}
+        groups: dict[str, list[tuple[int, float, int, Member]]] = {}
         for place, member in enumerate(members):
             bound = BOUND.get(member.role, "") if grouped else ""
             found = self.labels.bounded(member.labels, bound)

@@ -50,8 +50,10 @@ class LabelRules:
             labels = {k: v for k, v in labels.items() if k not in self.instance.drop}
         found: dict[str, str] = {}
         for label, attribute in self.rename.items():
+            if label not in labels or attribute is None or attribute in found:
+                continue
             value = self._value(labels, label)
-            if value and attribute is not None and attribute not in found:
+            if value:
                 found[attribute] = value
         for attribute, others in self.fallback.items():
             value = next((v for v in (self._value(labels, label) for label in others) if v), "")
