@@ -131,7 +131,7 @@ class Translator:
         if also:
             return also, "passed"
         if self._unknown:
-            return [_passed(family, self._placed)], "passed"
+            return [_passed(family, self._placed, shared.placed)], "passed"
         return [], "dropped"
 
     def _placed(self, labels: Labels) -> Labels:
@@ -166,9 +166,13 @@ def _kind_word(kind: Kind) -> str:
     return "gauge" if kind in (Kind.INFO, Kind.STATESET) else kind.value
 
 
-def _passed(family: Family, placed: Callable[[Labels], Labels] | None = None) -> Offer:
-    """A family under its own name; ``placed`` is what becomes of its labels."""
-    found: dict[Labels, Labels] = {}
+def _passed(
+    family: Family,
+    placed: Callable[[Labels], Labels] | None = None,
+    found: dict[Labels, Labels] | None = None,
+) -> Offer:
+    """A family under its own name; ``placed`` is what becomes of labels, ``found`` what did."""
+    found = {} if found is None else found
     members = []
     for place, role, series in family.samples:
         labels = series.labels
@@ -222,6 +226,8 @@ class _Shared:
     def __init__(self) -> None:
         self.apart: dict[Labels, tuple[Labels, tuple[str, str] | None]] = {}
         """A bucket's labels -> the same without its bound, and the bound."""
+        self.placed: dict[Labels, Labels] = {}
+        """Labels of a family without a convention's name -> the same as they are served."""
         self._attributes: dict[Hashable, dict[Labels, Labels | None]] = {}
 
     def attributes(self, rules: LabelRules) -> dict[Labels, Labels | None]:
