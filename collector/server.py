@@ -1,7 +1,6 @@
 """The collector over HTTP: the page, its state for programs and people, and probes."""
 
 import asyncio
-import gzip
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -11,6 +10,7 @@ from firsttoken.collector.access import Access
 from firsttoken.collector.collector import VIA, Collector
 from firsttoken.collector.console import console
 from firsttoken.collector.form import negotiate
+from firsttoken.collector.packing import packed
 
 __all__ = ["Served", "application", "patience"]
 
@@ -93,8 +93,7 @@ async def _metrics(request: web.Request) -> web.Response:
     headers = {"Content-Type": form.content_type, "Vary": "Accept, Accept-Encoding"}
     body = answer.page
     if len(body) >= _WORTH_PACKING and _takes_gzip(request.headers.get("Accept-Encoding", "")):
-        # The fastest level: a page of metrics packs tenfold at any.
-        body = gzip.compress(body, compresslevel=1, mtime=0)
+        body = packed(body)
         headers["Content-Encoding"] = "gzip"
     return web.Response(body=body, headers=headers)
 
