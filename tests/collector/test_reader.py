@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tests.collector.conftest import CASES, escaped
+from tests.collector.test_page import pages
 
 from firsttoken.collector import lines
 from firsttoken.collector.page import Kind, MalformedError, Role
@@ -181,3 +183,18 @@ def test_any_label_values_are_read_back(labels: dict[str, str]) -> None:
     pairs = ",".join(f'{name}="{escaped(value)}"' for name, value in labels.items())
 
     assert dict(lines.series(f"a{{{pairs}}}".encode()).labels) == labels
+
+
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(pages(), pages())
+def test_what_was_read_before_changes_nothing(one: bytes, two: bytes) -> None:
+    other_numbers = one.translate(bytes.maketrans(b"17", b"71"))
+    reader = Reader()
+    for page in (one, one, other_numbers, two, one):
+        found, fresh = reader.read(page), Reader().read(page)
+
+        assert list(found.values) == list(fresh.values)
+        assert (found.timestamps, found.exemplars) == (fresh.timestamps, fresh.exemplars)
+        assert [(f.name, f.kind, f.samples) for f in found.shape.families] == [
+            (f.name, f.kind, f.samples) for f in fresh.shape.families
+        ]
