@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from benchmarks import collector
+from benchmarks import loadgen as generator
 from firsttoken.dashboards.render import dashboards
 from firsttoken.loadgen.sse import Decoder
 from firsttoken.rules.generate import rule_groups
@@ -56,6 +57,7 @@ def generators() -> Iterable[tuple[str, float, str, float]]:
 def main() -> None:
     """Run everything and print one line for each."""
     collector.main()
+    generator.report()
     print(f"{'what':32}{'median':>12}   {'times':>7}  of")
     for what, took, yardstick, unit in (*loadgen(), *generators()):
         print(f"{what:32}{took * 1000:9.2f} ms   {took / unit:7.2f}  {yardstick}")

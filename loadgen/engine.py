@@ -29,7 +29,7 @@ __all__ = ["Ended", "Engine", "Windows"]
 
 PRIORITY = -10
 PR_SET_TIMERSLACK = 29  # of linux/prctl.h
-NAP_S = 0.0005
+NAP_S = 0.001
 BUSY_PER_S = 5000.0
 TICK_S = 0.01
 WORK_S = 0.0004

@@ -36,6 +36,7 @@ Message = Mapping[str, Any]
 LEAD = "Text:"
 """Every text starts with it, so that each word after it has a space before it."""
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _REPEAT = 3
 _LONGEST_WORD = 16  # tokens
 _WORDS_MIN = 8
@@ -101,7 +102,7 @@ class Prompts:
         data.update({**load.extra_body, **planned.extra_body})
         # null takes a key out, for servers that refuse what they do not know.
         data = {key: value for key, value in data.items() if value is not None}
-        return json.dumps(data, separators=(",", ":")).encode()
+        return _encode(data).encode()
 
     def messages(self, planned: Planned) -> list[Message]:
         """What a request adds to its conversation."""
@@ -126,7 +127,7 @@ class Prompts:
             case Chat():
                 raise UsageError("messages as a prompt need api: chat")
         words = self._words.of(prompt, planned.index)
-        known = None if self._load.api == "tgi" else self._vocabulary.ids
+        known = self._vocabulary.ids
         return self._text(words) if known is None else [known[word] for word in words]
 
     def _text(self, words: Sequence[int]) -> str:
@@ -139,8 +140,8 @@ async def learn(client: Client, load: LoadFile, model: str) -> Vocabulary:
     Raises ConfigError for a tokenizer file that cannot be used.
     """
     if load.tokenizer is not None:
-        return _from_file(load.tokenizer, load.api)
-    found = await _from_server(client, load.api, model)
+        return _from_file(load.tokenizer, ids=_as_ids(load))
+    found = await _from_server(client, load, model)
     return found or Vocabulary(CANDIDATES, None, len(LEAD.split()), "estimate")
 
 
@@ -181,7 +182,11 @@ def counter(load: LoadFile) -> Callable[[str], int] | None:
     return lambda text: len(tokenizer.encode(text, add_special_tokens=False).ids)
 
 
-def _from_file(path: Path, api: str) -> Vocabulary:
+def _as_ids(load: LoadFile) -> bool:
+    return load.token_ids and load.api in {"completions", "llamacpp"}
+
+
+def _from_file(path: Path, *, ids: bool) -> Vocabulary:
     tokenizer = _tokenizer(path)
     lead, tokens = (
         tokenizer.encode(text, add_special_tokens=False).ids
@@ -190,8 +195,10 @@ def _from_file(path: Path, api: str) -> Vocabulary:
     known = _known(lead, tokens)
     if len(known) < _WORDS_MIN:
         raise ConfigError(path, ["too few common words are one token in it"])
-    ids = tuple(known.values()) if api == "completions" else None
-    return Vocabulary(tuple(known), ids, 0 if ids else len(lead), "tokenizer")
+    if ids:
+        return Vocabulary(tuple(known), tuple(known.values()), 0, "tokenizer")
+    whole = tokenizer.encode(LEAD, add_special_tokens=True).ids
+    return Vocabulary(tuple(known), None, len(whole), "tokenizer")
 
 
 def _tokenizer(path: Path) -> "Tokenizer":
@@ -201,14 +208,27 @@ def _tokenizer(path: Path) -> "Tokenizer":
         raise NotJudgedError("tokenizer: pip install 'firsttoken[loadgen]' is needed") from None
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
-        raise ConfigError(file, ["no such tokenizer.json"])
+        return _from_hub(file)
     try:
         return Tokenizer.from_file(str(file))
     except Exception as exc:  # noqa: BLE001 (the library raises plain Exception)
         raise ConfigError(file, [f"not a tokenizer.json: {exc}"]) from None
 
 
-async def _from_server(client: Client, api: str, model: str) -> Vocabulary | None:
+def _from_hub(name: Path) -> "Tokenizer":
+    """What is no file may be a model's id at the hub, such as ``org/model``."""
+    from tokenizers import Tokenizer
+
+    problem = "no such tokenizer.json"
+    if name.suffix != ".json" and not name.is_absolute() and len(name.parts) == 2:
+        try:
+            return Tokenizer.from_pretrained(str(name))
+        except Exception as exc:  # noqa: BLE001 (the library raises plain Exception)
+            problem = f"neither a tokenizer.json nor a model at the hub: {str(exc).splitlines()[0]}"
+    raise ConfigError(name, [problem])
+
+
+async def _from_server(client: Client, load: LoadFile, model: str) -> Vocabulary | None:
     """What the server's ``/tokenize`` teaches; None where it has none or counts otherwise."""
     plain = {"model": model, "add_special_tokens": False}
     lead = await _tokenize(client, {**plain, "prompt": LEAD})
@@ -216,14 +236,17 @@ async def _from_server(client: Client, api: str, model: str) -> Vocabulary | Non
     known = _known(lead or [], tokens or [])
     if not lead or len(known) < _WORDS_MIN:
         return None
-    if api == "completions":
+    if _as_ids(load):
         return Vocabulary(tuple(known), tuple(known.values()), 0, "server")
     words = tuple(known)
     overheads = set()
-    for count in _TRIALS:  # the chat template's own tokens, and that words add up within it
+    # What the chat template, or the tokenizer, adds; and that words add up within it.
+    for count in _TRIALS:
         text = LEAD + "".join(" " + words[number % len(words)] for number in range(count))
-        messages = [{"role": "user", "content": text}]
-        counted = await _tokenize(client, {"model": model, "messages": messages})
+        asked: dict[str, Any] = {"prompt": text}
+        if load.api == "chat":
+            asked = {"messages": [{"role": "user", "content": text}]}
+        counted = await _tokenize(client, {"model": model, **asked})
         overheads.add(len(counted) - count if counted else None)
     overhead = overheads.pop()
     if overheads or overhead is None or overhead < 0:

@@ -49,6 +49,7 @@ IN_MEMORY = 20_000
 Rows = abc.Generator[dict[str, Any], None, None]
 _FLUSH_BYTES = 1 << 16
 _FLUSH_S = 0.2
+_encode = json.JSONEncoder(separators=(",", ":")).encode
 _PLAIN = tuple(name for name in Record.__slots__ if name != "gaps")
 
 
@@ -138,13 +139,14 @@ def _line(record: Record) -> str:
     for name in _PLAIN:
         value = getattr(record, name)
         data[name] = round(value, 6) if value.__class__ is float else value
-    gaps = ",".join(map(str, _microseconds(record.gaps)))
-    return f'{json.dumps(data, separators=(",", ":"))[:-1]},"gaps":[{gaps}]}}'
+    gaps = _microseconds(record.gaps)
+    written = ("%d," * len(gaps) % tuple(gaps))[:-1]
+    return f'{_encode(data)[:-1]},"gaps":[{written}]}}'
 
 
 def _microseconds(gaps: Sequence[float]) -> list[int]:
     """Gaps as whole microseconds whose sum does not drift: each end is rounded, not each gap."""
-    ends = [int(end * 1e6 + 0.5) for end in itertools.accumulate(gaps, initial=0.0)]
+    ends = list(map(round, map((1e6).__mul__, itertools.accumulate(gaps, initial=0.0))))
     return list(map(operator.sub, ends[1:], ends))
 
 

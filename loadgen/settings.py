@@ -55,6 +55,8 @@ class LoadFile(Model):
     headers: dict[str, str] = Field(default_factory=dict)
     api_key_file: Path | None = None
     tokenizer: Path | None = None
+    token_ids: bool = True
+    """Whether prompts of the completions API are sent as token ids, where those are known."""
     processes: int = Field(default=1, ge=1, le=256)
     kernel_times: bool = True
     tracing: bool = False

@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from firsttoken.loadgen.judge import Attainment
+from firsttoken.loadgen.order import needed
 from firsttoken.loadgen.record import Run, ShardResult
 from firsttoken.loadgen.summary import Distribution, Summary, bottleneck
 
@@ -25,6 +26,7 @@ _LATENCIES = (
     ("E2E from schedule", "scheduled_e2e"),
 )
 _COLUMNS = ("mean", "p50", "p90", "p95", "p99", "max")
+_CERTAIN = "p99, 95 % interval"
 
 
 def as_json(
@@ -62,7 +64,7 @@ def as_markdown(
     """The run as Markdown that fits a job summary."""
     out = [f"### Load on {_code(run.model)} at {_code(run.target)}", ""]
     out += [f"- {line}" for line in _lines(run, summary)]
-    out += ["", f"| latency (ms) | {' | '.join(_COLUMNS)} |", "|---" * 7 + "|"]
+    out += ["", f"| latency (ms) | {' | '.join(_COLUMNS)} | {_CERTAIN} |", "|---" * 8 + "|"]
     for title, cells in _rows(summary):
         out.append(f"| {title} | {' | '.join(cells)} |")
     if attained:
@@ -84,7 +86,7 @@ def print_run(
     for line in _lines(run, summary):
         style = "yellow" if line.startswith(("not to be trusted", "interrupted")) else ""
         console.print(f"  {escape(line)}", style=style, highlight=False)
-    table = _table("latency (ms)", *_COLUMNS)
+    table = _table("latency (ms)", *_COLUMNS, _CERTAIN)
     for title, cells in _rows(summary):
         table.add_row(title, *cells)
     if table.row_count:
@@ -154,8 +156,20 @@ def _rows(summary: Summary) -> list[tuple[str, list[str]]]:
     for title, name in _LATENCIES:
         values: Distribution | None = getattr(summary, name)
         if values is not None:
-            rows.append((title, [_ms(getattr(values, column)) for column in _COLUMNS]))
+            cells = [_ms(getattr(values, column)) for column in _COLUMNS]
+            rows.append((title, [*cells, _certain(summary, name)]))
     return rows
+
+
+def _certain(summary: Summary, name: str) -> str:
+    """Between which bounds the 99th percentile lies, or how many requests would tell."""
+    found = summary.intervals.get(name)
+    if found is None:  # gaps of one answer say much the same: they are no sample of requests
+        return ""
+    low, high = found["p99"]
+    if high is None:
+        return f"needs {needed(0.99)} requests"
+    return f"{_ms(low or 0.0)} – {_ms(high)}"
 
 
 def _ms(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """The parts of HTTP/1.1 that a client of one server needs, with no input or output (RFC 9112)."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 __all__ = ["Framer", "Head", "WireError", "parse_head"]
@@ -23,8 +24,12 @@ class Head(NamedTuple):
     keep_alive: bool
 
 
+@lru_cache(256)
 def parse_head(data: bytes) -> Head:
-    """The head of a response, given without its closing blank line.  Raises WireError."""
+    """The head of a response, given without its closing blank line.  Raises WireError.
+
+    Most servers give all responses of one second the same head.
+    """
     status_line, *lines = data.split(b"\r\n")
     found = _STATUS.fullmatch(status_line)
     if found is None:

@@ -115,3 +115,32 @@ def test_a_closed_loop_is_not_held_back(make_run: MakeRun, make_record: Make) ->
     closed = {"arrivals": {"kind": "closed", "concurrency": 2}}
     run = make_run(make_record(), load=closed, generator=Generator(held_back=3))
     assert bottleneck(run) is None
+
+
+def test_gaps_that_are_counted_have_the_percentiles_of_their_values(
+    make_run: MakeRun, make_record: Make
+) -> None:
+    gaps = [[0.0201, 0.0199, 0.05], [0.02, 0.0203], [0.001]]
+    found = summarise(make_run(*(make_record(1.0, gaps=some) for some in gaps))).itl
+    known = distribution(gap for some in gaps for gap in some)
+    assert found is not None
+    assert known is not None
+    for name in ("count", "mean", "p50", "p90", "p95", "p99", "min", "max"):
+        assert getattr(found, name) == pytest.approx(getattr(known, name), abs=1e-9)
+
+
+def test_a_percentile_of_few_requests_has_no_upper_end(
+    make_run: MakeRun, make_record: Make
+) -> None:
+    few, many = (
+        summarise(
+            make_run(*(make_record(5.0, first=5.0 + number / count) for number in range(count)))
+        ).intervals["ttft"]
+        for count in (100, 1000)
+    )
+    assert few["p99"][1] is None
+    assert few["p50"][0] is not None
+    low, high = many["p99"]
+    assert low is not None
+    assert high is not None
+    assert 0.98 < low < 0.99 < high < 1.0

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from firsttoken.loadgen import order
 from firsttoken.loadgen.judge import wilson
 from firsttoken.loadgen.records import Record, Run
 from firsttoken.loadgen.summary import percentile
-from firsttoken.report import order
 from firsttoken.report.schema import Objective
 from firsttoken.report.words import percent
 

@@ -61,10 +61,29 @@ def described(load: Mapping[str, Any]) -> str:
         users = arrivals.get("concurrency")
         who = f"{users} users at a time" if users != 1 else "one user at a time"
     else:
-        how = "evenly spaced" if kind == "constant" else "at random times (Poisson)"
-        who = f"{arrivals.get('rate'):g} requests per second, {how}"
+        who = _open(kind, arrivals)
     prompts, answers = _tokens(load.get("prompt_tokens")), _tokens(load.get("output_tokens"))
     return f"{who}, prompts of {prompts} and answers of {answers} tokens"
+
+
+def _open(kind: Any, arrivals: Mapping[str, Any]) -> str:
+    """An open loop's arrivals in words."""
+    rate = arrivals.get("rate")
+    match kind:
+        case "steps":
+            rates = ", ".join(f"{step['rate']:g}" for step in arrivals["steps"])
+            return f"{rates} requests per second, one after another"
+        case "ramp":
+            return f"from {arrivals['start']:g} to {arrivals['end']:g} requests per second"
+        case "sine":
+            return f"{rate:g} ± {arrivals['amplitude']:g} requests per second"
+        case "recorded":
+            return f"at recorded times{f', {rate:g} requests per second' if rate else ''}"
+        case "gamma":
+            how = f"in bursts (gamma, burstiness {arrivals['burstiness']:g})"
+        case _:
+            how = "evenly spaced" if kind == "constant" else "at random times (Poisson)"
+    return f"{rate:g} requests per second, {how}"
 
 
 def _tokens(lengths: Any) -> str:

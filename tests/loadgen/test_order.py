@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firsttoken.report import order
+from firsttoken.loadgen import order
 
 
 def at_most(number: int, count: int, share: float) -> float:

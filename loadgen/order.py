@@ -7,7 +7,7 @@ enclose it with known probability (David and Nagaraja, "Order Statistics", 2003,
 import math
 from collections.abc import Sequence
 
-__all__ = ["interval", "quantile", "ranks"]
+__all__ = ["interval", "needed", "quantile", "ranks"]
 
 _TAIL = 0.025
 
@@ -61,3 +61,8 @@ def interval(
         ordered[low - 1] if low is not None and low <= len(ordered) else None,
         ordered[high - 1] if high is not None and high <= len(ordered) else None,
     )
+
+
+def needed(share: float) -> int:
+    """How many values a percentile needs, so that the largest bounds it from above (97.5 %)."""
+    return math.ceil(math.log(_TAIL) / math.log(share))
