@@ -10,7 +10,7 @@ from firsttoken.loadgen.settings import LoadFile
 
 pytestmark = [pytest.mark.vllm, pytest.mark.timeout(600)]
 
-TOKENIZER = Path(__file__).parents[2] / ".vllm" / "model" / "tokenizer.json"
+TOKENIZER = Path(__file__).parents[2] / ".vllm" / "tiny-model" / "tokenizer.json"
 
 
 @pytest.mark.parametrize(
