@@ -20,7 +20,7 @@ from firsttoken.loadgen.judge import Objective, goodput, judge, parse_objective
 from firsttoken.loadgen.live import Progress, default_progress, shown
 from firsttoken.loadgen.presets import PRESETS
 from firsttoken.loadgen.record import Run
-from firsttoken.loadgen.run import Part, Stop, run_load, with_fast_loop
+from firsttoken.loadgen.run import Part, Stop, Team, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.shards import Shard, parse_shard, parse_start
 from firsttoken.loadgen.show import as_json, as_markdown, print_run
@@ -61,6 +61,7 @@ Examples:
   firsttoken load run --target http://127.0.0.1:8000 --load load.yaml --out records.jsonl
   firsttoken load run --target http://127.0.0.1:8000 --preset rag --rate 5
   firsttoken load run --target http://127.0.0.1:8000 --rate 5 --objective 'ttft<500ms@95'
+  firsttoken load run --target http://10.0.0.1:8000 --load load.yaml --cluster ray --workers 4
 
 \b
 A key for the server is taken from --api-key-file, FIRSTTOKEN_API_KEY, else OPENAI_API_KEY.
@@ -115,6 +116,8 @@ then is kept).
     help="Serve gen_ai.client.* metrics of the run there, for Prometheus.",
 )
 @click.option("--json", "as_data", is_flag=True, help="Print the report as JSON.")
+@click.option("--cluster", type=click.Choice(["ray"]), help="Share the run among its machines.")
+@click.option("--workers", type=click.IntRange(1, 1000), help="How many; default: one a machine.")
 @click.option("--shard", metavar="K/N", help="Only the K-th of N shares (job/N in an indexed Job).")
 @click.option("--run-id", help="What all shards of a run have in common, and no other run has.")
 @click.option(
@@ -131,6 +134,8 @@ def run(
     quiet: bool,
     listen: str | None,
     as_data: bool,
+    cluster: str | None,
+    workers: int | None,
     shard: str | None,
     run_id: str | None,
     start_at: str | None,
@@ -140,10 +145,15 @@ def run(
     promises = [parse_objective(text) for text in objectives]
     settings = _settings(file, flags)
     part = _part(shard, run_id, start_at)
+    if workers and not cluster:
+        raise UsageError("--workers are those of a --cluster; for this machine see processes")
+    team = _ray(workers) if cluster else None
     how = "none" if quiet else progress or default_progress()
-    done = with_fast_loop(_run(settings, target, out, how, part, listen))
+    done = with_fast_loop(_run(settings, target, out, how, part, team, listen))
     if (how != "json" and not quiet) or as_data:
         print_report(done, promises, "json" if as_data else "text")
+    if any(one.lost for one in done.shards):
+        raise NotJudgedError(f"not the load that was asked for: {done.stopped}")
     if done.interrupted:
         click.echo(f"firsttoken: interrupted: {done.stopped}", err=True)
         return INTERRUPTED_CODE
@@ -152,6 +162,12 @@ def run(
         raise NotJudgedError(f"not judged: the load generator was the bottleneck: {why}")
     check_objectives(done, promises)
     return 0
+
+
+def _ray(workers: int | None) -> Team:
+    from firsttoken.loadgen.raycluster import connect  # only this flag needs Ray
+
+    return connect(workers)
 
 
 def _part(shard: str | None, run_id: str | None, start_at: str | None) -> Part | None:
@@ -193,6 +209,7 @@ async def _run(
     out: Path | None,
     how: Progress,
     part: Part | None,
+    team: Team | None,
     listen: str | None,
 ) -> Run:
     stop = Stop()
@@ -200,7 +217,7 @@ async def _run(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set, signal.Signals(number).name)
     with shown(how) as watch:
-        return await run_load(settings, target, out, stop, watch, part, listen=listen)
+        return await run_load(settings, target, out, stop, watch, part, team, listen=listen)
 
 
 def print_report(run: Run, objectives: list[Objective], form: str) -> None:

@@ -8,7 +8,7 @@ from firsttoken.loadgen.plan import Session
 from firsttoken.loadgen.record import Generator, Record, Run, ShardResult
 from firsttoken.loadgen.shards import Clock, Shard
 
-__all__ = ["SHARD", "Lost", "merge", "worst"]
+__all__ = ["SHARD", "Lost", "merge", "story", "worst"]
 
 SHARD = "shard"
 """The key of a run's settings under which a process says which share of the plan was its own."""
@@ -60,7 +60,7 @@ def merge(
         measure=_window(runs, base, gone),
         load={key: value for key, value in first.load.items() if key != SHARD},
         interrupted=bool(gone),
-        stopped="; ".join(_story(result, of) for result in results if result.lost) or None,
+        stopped="; ".join(story(result, of) for result in results if result.lost) or None,
         generator=worst([run.generator for run in runs]),
         records=tuple(records),
         shards=results,
@@ -170,7 +170,8 @@ def _shifted(record: Record, by: float) -> Record:
     )
 
 
-def _story(result: ShardResult, of: int) -> str:
+def story(result: ShardResult, of: int) -> str:
+    """What became of a shard that was lost, and what of the plan is missing for it."""
     text = f"shard {result.index} of {of} {result.lost}"
     if result.missing is not None:
         text += f": {result.missing} of its {result.planned} sessions are missing"
