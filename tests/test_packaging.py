@@ -31,10 +31,10 @@ ENOUGH = {
     "collector": {"collector", "otlp"},  # the latter where it pushes over OTLP
     "dashboards": {"dashboards"},
     "exporters": {"profiles"},
-    "loadgen": {"loadgen"},
+    "loadgen": {"loadgen", "ray"},  # the latter for a run on a cluster
     "loadtest": {"loadtest"},
     "manifests": {"kubernetes", "dashboards", "rules"},
-    "report": {"loadgen"},
+    "report": {"loadgen", "ray"},  # through the commands of loadgen
     "rules": {"rules"},
     "logs": {"collector"},
     "otlp": {"otlp"},
