@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from firsttoken import catalogue, promql
 from firsttoken.config import format_duration
-from firsttoken.rules import gpu_alerts
-from firsttoken.rules.model import AlertRule, Context, Group
+from firsttoken.rules import estimates, gpu_alerts
+from firsttoken.rules.model import AlertRule, Context, Group, RecordingRule
 from firsttoken.rules.slo import Pack
 from firsttoken.vocabulary import NotReportedError
 
@@ -23,7 +23,7 @@ _PREEMPTED = "0.1"
 """Preemptions a finished request: a tenth of the work is done twice."""
 
 
-Maker = Callable[[Context], AlertRule]
+Maker = Callable[[Context], AlertRule | RecordingRule]
 
 
 def _stalled(context: Context) -> AlertRule:
@@ -156,10 +156,13 @@ PACKS: dict[Pack, tuple[Maker, ...]] = {
     "gpu": gpu_alerts.MAKERS,
     "collector": (_source_down,),
     "watchdog": (_watchdog,),
+    "estimates": estimates.MAKERS,
 }
 
 
-def _made(context: Context, pack: Pack) -> tuple[tuple[AlertRule, ...], list[NotReportedError]]:
+def _made(
+    context: Context, pack: Pack
+) -> tuple[tuple[AlertRule | RecordingRule, ...], list[NotReportedError]]:
     made, lacking = [], []
     for maker in PACKS[pack]:
         try:
@@ -170,7 +173,7 @@ def _made(context: Context, pack: Pack) -> tuple[tuple[AlertRule, ...], list[Not
 
 
 def group(context: Context, pack: Pack) -> Group:
-    """The alerts of a pack; raises NotReportedError where the source has none of its metrics."""
+    """The rules of a pack; raises NotReportedError where the source has none of its metrics."""
     made, lacking = _made(context, pack)
     if not made:
         raise lacking[0]
@@ -179,5 +182,5 @@ def group(context: Context, pack: Pack) -> Group:
 
 
 def missing(context: Context, pack: Pack) -> tuple[str, ...]:
-    """Which metrics the source lacks, so that an alert of the pack was left out."""
+    """Which metrics the source lacks, so that a rule of the pack was left out."""
     return tuple(exc.metric.name for exc in _made(context, pack)[1])

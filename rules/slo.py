@@ -41,7 +41,7 @@ __all__ = [
     "with_source",
 ]
 
-Pack = Literal["stall", "absence", "saturation", "gpu", "collector", "watchdog"]
+Pack = Literal["stall", "absence", "saturation", "gpu", "collector", "watchdog", "estimates"]
 
 Calendar = Literal["week", "month", "quarter"]
 CALENDARS: dict[Calendar, int] = {"week": 7, "month": 30, "quarter": 90}

@@ -5,6 +5,7 @@ divided last, so that an idle model gives no value instead of NaN.
 """
 
 __all__ = [
+    "ABORTED_ESTIMATE",
     "BAD",
     "BUDGET",
     "BUDGET_LEFT",
@@ -22,6 +23,7 @@ __all__ = [
     "PERIOD",
     "PERIOD_BAD",
     "PERIOD_TOTAL",
+    "REFUSED_ESTIMATE",
     "SAMPLE_BAD",
     "SAMPLE_TOTAL",
     "SERVICE_LABEL",
@@ -75,6 +77,10 @@ INFO = "slo:info"
 THRESHOLD = "slo:threshold:seconds"
 """The threshold of a latency objective; METRIC_LABEL has the catalogue name of its metric."""
 METRIC_LABEL = "metric"
+ABORTED_ESTIMATE = "llm:requests_aborted:estimate5m"
+"""Requests of the last five minutes that were aborted after their first token, uncounted."""
+REFUSED_ESTIMATE = "llm:requests_refused:estimate5m"
+"""Requests of the last five minutes that were answered with an HTTP error, of all models."""
 LIMIT = "slo:alert_limit:ratio"
 """The share of bad events above which, in both windows of a tier, a burn alert fires."""
 BURN_LABEL = "burn"

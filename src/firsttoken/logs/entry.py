@@ -19,7 +19,7 @@ _LEVEL = "DEBUG|INFO|WARNING|ERROR|CRITICAL|FATAL"
 _PROCESS = r"(?:\((?P<process>[A-Za-z][\w-]*)(?: [^()]*)?\) )?"
 
 # (APIServer pid=7) INFO 11-26 11:18:45 [core.py:133] since 0.10; before it without the process;
-# and up to 0.7: INFO 11-26 11:18:45 core.py:133] with no bracket before the file.
+# and at first INFO 11-26 11:18:45 core.py:133] with no bracket before the file.
 _TEXT = re.compile(
     rf"{_PROCESS}(?P<level>{_LEVEL}) (?P<month>\d\d)-(?P<day>\d\d) "
     r"(?P<clock>\d\d:\d\d:\d\d)(?:[.,](?P<fraction>\d+))? \[?(?P<origin>[\w./-]+:\d+)\] ?"

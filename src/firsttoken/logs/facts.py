@@ -1,4 +1,4 @@
-"""What lines of vLLM's log say that no metric does: one pattern each, of any version since 0.4.
+"""What lines of vLLM's log say that no metric does: one pattern each, of old versions too.
 
 ``seconds``, ``gib``, ``tokens`` and the like are groups of a pattern; who reads them is ``story``.
 """

@@ -12,8 +12,8 @@ _ON = frozenset({"", "true", "1", "yes"})
 def check(arguments: Sequence[str], environment: Mapping[str, str]) -> tuple[str, ...]:
     """What vLLM's arguments and environment would log of prompts and answers, one sentence each.
 
-    vLLM up to 0.9 logs prompts unless told not to; since then nothing of requests unless told to,
-    and prompts at DEBUG alone.
+    Of today's vLLM, which logs nothing of requests unless told to, and prompts at DEBUG alone; what
+    an older one logged, its log tells.
     """
     words = [word for argument in arguments for word in _split(argument)]
     level = (_value(words, "--log-level") or environment.get("VLLM_LOGGING_LEVEL", "INFO")).upper()
