@@ -225,6 +225,7 @@ def test_those_who_must_be_told_are_told_and_of_nothing_else(stack: Stack) -> No
             running = 'gen_ai_server_requests_running{gen_ai_request_model="stuck"} > 0'
             until(lambda: stack.prometheus.value(running) is not None, "a request that runs")
             stack.inject("stuck", stalled=True)
+            _one_slow_request(stack)
             _burn(stack)
             _gpu(stack)
             until(
@@ -244,6 +245,17 @@ def test_those_who_must_be_told_are_told_and_of_nothing_else(stack: Stack) -> No
     assert {name for name, _, model in told.names("ticket") if model != "slow"} == {"LLMSourceDown"}
     health = {rule["health"] for group in stack.prometheus.rule_groups() for rule in group["rules"]}
     assert health <= {"ok", "unknown"}
+
+
+def _one_slow_request(stack: Stack) -> None:
+    """A model that is nearly idle answers one request far too late: seen, and no page, ever."""
+    stack.inject("idle", prefill_slowdown=50)
+    body = {"model": "idle", "prompt": PROMPT, "max_tokens": 1}
+    answer = requests.post(f"{stack.engines['idle'][1]}/v1/completions", json=body, timeout=30)
+    assert answer.ok, answer.text
+    stack.inject("idle", prefill_slowdown=1)
+    bad = 'slo:sli_bad:rate5m{slo="ttft", gen_ai_request_model="idle"} > 0'
+    until(lambda: stack.prometheus.value(bad) is not None, "the one slow request")
 
 
 def _burn(stack: Stack) -> None:

@@ -1,6 +1,7 @@
 """Generated rules in a real Prometheus that scrapes a page every second."""
 
 import contextlib
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -35,6 +36,7 @@ SLO = SloFile.model_validate(
         "packs": ["stall", "absence", "saturation", "gpu", "collector"],
     }
 )
+NOW = int(time.time()) // 60 * 60
 BAD_SHARE = {"good": 0.0, "bad": 0.5}
 
 
@@ -142,9 +144,38 @@ def test_a_calendar_period_begins_with_its_first_day(
     assert Prometheus(url).value(rule.expr, at=at) == at - first
 
 
+def test_a_new_xid_pages_and_a_sticky_old_one_does_not(url: str) -> None:
+    """The gauge of one GPU has stood at 79 for hours, that of the other for two minutes."""
+    gpu = next(
+        group
+        for group in rule_groups(SLO, options=Options(scrape=1))
+        if group.name.endswith("-gpu.rules")
+    )
+    expr = next(rule.expr for rule in gpu.rules if getattr(rule, "alert", "") == "GPUFatalXid")
+
+    found = Prometheus(url).query(expr, at=NOW)
+    assert {(one.labels["hw_id"], one.last) for one in found} == {("new", 79.0)}
+
+
+def write_xids(folder: Path) -> None:
+    lines = ["# TYPE hw_gpu_xid_last gauge"]
+    for gpu, since in (("new", NOW - 120), ("old", NOW - 9000), ("sound", NOW + 1)):
+        lines += [
+            f'hw_gpu_xid_last{{hw_id="{gpu}",instance="node"}} {79 if at >= since else 0} {at}'
+            for at in range(NOW - 10800, NOW + 1, 60)
+        ]
+    (folder / "xids.om").write_text("\n".join([*lines, "# EOF"]) + "\n")
+    done = subprocess.run(
+        ["promtool", "tsdb", "create-blocks-from", "openmetrics", "xids.om", "prometheus-data"],
+        cwd=folder, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.fixture(name="url", scope="module")
 def _url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("empty")
+    folder = tmp_path_factory.mktemp("filled")
+    write_xids(folder)
     (folder / "prometheus.yaml").write_text("global: {}\n")
     with servers.prometheus(folder / "prometheus.yaml", folder) as (_, url):
         yield url
