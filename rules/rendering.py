@@ -84,7 +84,7 @@ def _json(report: Report) -> str:
 
 # --- HTML ---------------------------------------------------------------------------------------
 
-_WIDTH, _HEIGHT = 240.0, 36.0
+_WIDTH, _HEIGHT = 200.0, 36.0
 
 
 def _promise(line: Line) -> str:
