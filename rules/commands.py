@@ -67,19 +67,21 @@ def _read(file: Path, source: str | None, snap: Literal["up", "down"] | None) ->
 
 
 def _check_retention(file: Path, slo: SloFile, retention: int | None) -> None:
-    period = format_duration(slo.period)
-    if retention is None:
-        if slo.period > _KEPT:
-            click.echo(
-                f"note: a period of {period} needs --storage.tsdb.retention.time={period} or more;"
-                " Prometheus keeps 15d unless told otherwise (--retention says what yours keeps)",
-                err=True,
-            )
-    elif slo.period > retention:
+    if retention and slo.period > retention:
         raise UsageError(
-            f"{file}: a period of {period} needs samples for as long, and Prometheus keeps them"
-            f" for {format_duration(retention)}; keep them longer"
+            f"{file}: a period of {format_duration(slo.period)} needs samples for as long, and"
+            f" Prometheus keeps them for {format_duration(retention)}; keep them longer"
             " (--storage.tsdb.retention.time) or take a shorter period"
+        )
+
+
+def _tell_retention(slo: SloFile) -> None:
+    if slo.period > _KEPT:
+        period = format_duration(slo.period)
+        click.echo(
+            f"note: a period of {period} needs --storage.tsdb.retention.time={period} or more;"
+            " Prometheus keeps 15d unless told otherwise (--retention says what yours keeps)",
+            err=True,
         )
 
 
@@ -149,15 +151,17 @@ def generate(
     options = Options(scrape, min_bad, runbooks, grafana, target, offset or 0)
     vocabulary = vocabulary_of(read.source)
     groups = rule_groups(read, vocabulary, options)
-    _tell_missing(Context(read, vocabulary, options))
     if form == "file":
-        click.echo(output.rule_file(groups, options), nl=False)
-        return
-    shape = output.prometheusrule(
-        groups, name=f"firsttoken-{read.service}", namespace=namespace,
-        labels=arguments.pairs("--label", labels), options=options,
-    )  # fmt: skip
-    click.echo(output.to_yaml(shape), nl=False)
+        text = output.rule_file(groups, options)
+    else:
+        text = output.to_yaml(output.prometheusrule(
+            groups, name=f"firsttoken-{read.service}", namespace=namespace,
+            labels=arguments.pairs("--label", labels), options=options,
+        ))  # fmt: skip
+    _tell_missing(Context(read, vocabulary, options))
+    if retention is None:
+        _tell_retention(read)
+    click.echo(text, nl=False)
 
 
 @rules.command(

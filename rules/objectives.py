@@ -1,9 +1,10 @@
 """The kinds of objectives: what is counted, and which of it is bad."""
 
+import re
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, model_validator
 
 from firsttoken import catalogue
 from firsttoken.catalogue import Metric
@@ -73,6 +74,20 @@ def _percent(value: object) -> Decimal:
     return number
 
 
+def _regex(text: str) -> str:
+    try:
+        re.compile(text)
+    except re.error as exc:
+        raise ValueError(f"expected a regular expression: {exc}") from None
+    return text
+
+
+def _value(text: str) -> str:
+    if text.startswith(("=~", "!~")):
+        _regex(text[2:])
+    return text
+
+
 Percent = Annotated[Decimal, BeforeValidator(_percent)]
 Seconds = Annotated[Decimal, BeforeValidator(_exact_seconds), Field(gt=0)]
 Floor = Annotated[Decimal, BeforeValidator(_decimal), Field(gt=0)]
@@ -127,7 +142,9 @@ class Availability(_Objective):
     gateway: GatewayName | None = None
     bad: tuple[str, ...] = Field(default=("error",), min_length=1)
     ignored: tuple[str, ...] = ("abort",)
-    routes: str = "/v1/(chat/completions|completions|responses|messages|embeddings)"
+    routes: Annotated[str, AfterValidator(_regex)] = (
+        "/v1/(chat/completions|completions|responses|messages|embeddings)"
+    )
     """A regular expression of the HTTP routes that count; probes and scrapes do not."""
 
     @model_validator(mode="before")
@@ -162,7 +179,7 @@ class Counted(Model):
     """
 
     metric: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z_:][a-zA-Z0-9_:.]*$")]
-    where: dict[Attribute, str] = Field(default_factory=dict)
+    where: dict[Attribute, Annotated[str, AfterValidator(_value)]] = Field(default_factory=dict)
 
 
 class Ratio(_Objective):

@@ -69,7 +69,7 @@ class SloFile(Model):
     histograms: Literal["classic", "native"] = "classic"
     buckets: dict[LatencyKey, tuple[Seconds, ...]] = Field(default_factory=dict)
     """The bounds that the engine has, where they are not its defaults."""
-    objectives: tuple[Objective, ...] = Field(min_length=1)
+    objectives: tuple[Objective, ...] = Field(json_schema_extra={"minItems": 1})
     packs: tuple[Pack, ...] = ()
     runbooks: str = ""
     """The address of the folder of runbooks; each alert carries that of its page."""
@@ -89,6 +89,14 @@ class SloFile(Model):
         if "engine" not in data and isinstance(data.get("source"), str):
             found["engine"] = _engine_of(data["source"])
         return found
+
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _some(cls, objectives: object) -> object:
+        # A minimum length would also be missed when the only objective has a mistake of its own.
+        if isinstance(objectives, list | tuple) and not objectives:
+            raise ValueError("expected one objective or more")
+        return objectives
 
     @field_validator("period")
     @classmethod

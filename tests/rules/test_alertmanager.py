@@ -139,6 +139,34 @@ def test_the_dead_mans_switch_takes_the_watchdog_and_tells_it_at_once(tmp_path: 
     assert shape["time_intervals"][0]["time_intervals"][0]["location"] == "Europe/Berlin"
 
 
+def test_alerts_are_kept_apart_by_the_labels_that_they_have(tmp_path: Path) -> None:
+    """A page of one model must not keep back another's ticket because both lack a label."""
+    file = tmp_path / "slo.yaml"
+    file.write_text(
+        "version: firsttoken/v1\nservice: chat\nperiod: 30d\nsource: vllm\ngroup_by: [tenant]\n"
+        "objectives:\n  - {name: up, kind: availability, target: 99}\n"
+    )
+    hooks = ["--page-webhook", "http://h/p", "--ticket-webhook", "http://h/t"]
+    shape = generated(str(file), *hooks)
+
+    for rule in shape["inhibit_rules"][:3]:
+        assert rule["equal"] == ["cluster", "namespace", "service", "slo", "model_name", "tenant"]
+    assert shape["route"]["group_by"][-2:] == ["model_name", "tenant"]
+
+
+def test_what_only_explains_is_told_to_nobody(tmp_path: Path) -> None:
+    file = tmp_path / "alertmanager.yaml"
+    hooks = ["--page-webhook", "http://h/p", "--ticket-webhook", "http://h/t"]
+    file.write_text(yaml.safe_dump(generated(*hooks)))
+
+    done = subprocess.run(
+        ["amtool", "config", "routes", "test", f"--config.file={file}",
+         "--verify.receivers=nobody", "alertname=GPUApplicationXid", "severity=info"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_a_webhooks_token_stays_in_its_file() -> None:
     shape = generated(
         "--page-webhook", "http://h/p", "--ticket-webhook", "http://h/t",

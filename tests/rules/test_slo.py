@@ -13,6 +13,12 @@ from firsttoken.rules.slo import Latency, load
 HEAD = "version: firsttoken/v1\nservice: chat\nperiod: {period}\nobjectives:\n"
 TTFT = "  - {name: ttft, kind: latency, metric: ttft, threshold: 500ms, target: 95}\n"
 
+RATIO = (
+    "  - {{name: r, kind: ratio, target: 99, total: {{metric: t_total, where: {where}}},"
+    " bad: {{metric: b_total}}}}\n"
+)
+GATEWAY = "  - {{name: g, kind: availability, of: gateway, target: 99{more}}}\n"
+
 
 def write(folder: Path, *objectives: str, period: str = "30d", tail: str = "") -> Path:
     file = folder / "slo.yaml"
@@ -41,13 +47,24 @@ def test_numbers_are_exact(tmp_path: Path) -> None:
         ((TTFT.replace("target", "targte"),), "", "unknown key; did you mean target"),
         ((TTFT,), "packs: [stal]\n", "packs.0: .*'stall'"),
         ((TTFT,), "labels: {severity: none}\n", "severity is set by the rules"),
+        ((TTFT,), "calendar: month\n", "give either period, such as 30d, or calendar"),
+        ((TTFT,), "engine_version: new\n", "engine_version: string should match"),
+        ((TTFT,), "engine: vlm\n", "engine: input should be 'vllm', 'sglang'"),
+        ((RATIO.format(where='{code: "=~("}'),), "", "code: expected a regular expression"),
+        ((RATIO.format(where='{"a b": c}'),), "", "string should match pattern"),
+        ((GATEWAY.format(more=""),), "", "of: gateway and the name of a gateway go together"),
+        ((GATEWAY.format(more=", gateway: llmd"),), "", "gateway: input should be 'llm-d'"),
+        ((GATEWAY.format(more=", gateway: istio, bad: [x]"),), "", "a ratio has them"),
     ],
 )
 def test_a_mistake_names_its_place_and_what_is_allowed(
     tmp_path: Path, objectives: tuple[str, ...], tail: str, said: str
 ) -> None:
-    with pytest.raises(ConfigError, match=said):
+    with pytest.raises(ConfigError, match=said) as refused:
         load(write(tmp_path, *objectives, tail=tail))
+
+    # A key that is spelled wrong is unknown, and the right one is missing.
+    assert len(refused.value.problems) == (2 if "unknown key" in said else 1)
 
 
 def test_a_threshold_off_the_bounds_names_its_neighbours_and_the_flag(tmp_path: Path) -> None:
