@@ -148,9 +148,7 @@ def _counted(context: Context, objective: Ratio, counted: Counted, window: str) 
         return promql.count_rate(metric, window, scope)
     raise ConfigError(
         f"objectives of {context.slo.service}",
-        [
-            f"objective {objective.name}: {metric.name} is of kind {metric.instrument}, not a counter"
-        ],
+        [f"objective {objective.name}: {metric.name} is of kind {metric.instrument}, no counter"],
     )
 
 
