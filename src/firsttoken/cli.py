@@ -77,7 +77,7 @@ Examples:
 
 \b
 Exit codes: 0 done, and every check passed; 1 an objective missed or a check failed;
-2 a wrong argument or file; 3 could not be judged.
+2 a wrong argument or file; 3 could not be judged; 130 interrupted.
 
 \b
 Shell completion (bash_source, zsh_source or fish_source):

@@ -140,6 +140,24 @@ def test_the_gate_with_the_real_command_leaves_what_a_job_shows(tmp_path: Path) 
     assert (out / "report.html").exists()
     assert "| **ttft**" in (tmp_path / "job-summary.md").read_text()
 
+    # The same records again, as a baseline: the real comparison, not the run, is what is tried.
+    (out / "records.jsonl").rename(tmp_path / "base.jsonl")
+    again = executable(
+        tmp_path / "again",
+        f"""#!/usr/bin/env bash
+if [[ $1 == validate ]]; then cp base.jsonl "$3/records.jsonl"; exit 0; fi
+exec {real} "$@"
+""",
+    )
+    compared = gate(
+        tmp_path, again, FIRSTTOKEN_BASELINE="base.jsonl",
+        FIRSTTOKEN_COMPARE="--regression-threshold 10% --allow-different",
+    )  # fmt: skip
+
+    assert compared.returncode == 0, compared.stderr
+    assert "| TTFT p50 |" in (out / "compare.md").read_text()
+    assert "| TTFT p50 |" in (tmp_path / "job-summary.md").read_text()
+
 
 # --- The comment ----------------------------------------------------------------------------------
 

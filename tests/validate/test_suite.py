@@ -1,11 +1,14 @@
 """Suites: the file, what counts as expected, and the report of all scenarios."""
 
+import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import jsonschema
 import pytest
 
 from firsttoken.errors import ConfigError
@@ -239,6 +242,16 @@ def test_the_other_forms_have_a_line_for_each_scenario(whole: SuiteReport) -> No
     assert [case.attrib["name"] for case in root.iter("testcase")] == ["steady", "slow", "lost"]
     assert len(list(root.iter("failure"))) == len(list(root.iter("skipped"))) == 1
     assert SuiteReport.model_validate_json(whole.model_dump_json()) == whole
+
+
+def test_the_published_schema_is_that_of_the_code(whole: SuiteReport) -> None:
+    file = ROOT / "docs" / "suite.schema.json"
+    text = json.dumps(SuiteReport.model_json_schema(), indent=2) + "\n"
+    if os.environ.get("FIRSTTOKEN_GOLDEN"):
+        file.write_text(text)
+
+    assert file.read_text() == text
+    jsonschema.validate(json.loads(whole.model_dump_json()), json.loads(text))
 
 
 def re_split(row: str) -> list[str]:
