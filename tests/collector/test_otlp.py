@@ -7,6 +7,8 @@ import itertools
 import math
 import re
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from firsttoken.collector.page import Kind, Role
 from firsttoken.collector.push import pushing
 from firsttoken.collector.settings import Settings
 from firsttoken.otlp import signals
+from firsttoken.otlp.background import BackgroundReceiver
 from firsttoken.otlp.decode import points
 from firsttoken.otlp.receiver import BusyError, Receiver
 from firsttoken.otlp.send import sender
@@ -374,3 +377,27 @@ def test_an_endpoint_with_a_secret_or_without_a_host_is_refused() -> None:
     for endpoint in ("collector:4317", "http://user:secret@host:4318", "ftp://x"):
         with pytest.raises(ValidationError, match="expected http://HOST:PORT"):
             configured("http://127.0.0.1:1", endpoint)
+
+
+def test_the_command_pushes_and_sends_the_last_values_when_it_ends(tmp_path: Path) -> None:
+    store = Store()
+    with (
+        upstream(response(counter(3, 1_700_000_000))) as source,
+        BackgroundReceiver(store) as receiver,
+    ):
+        config = tmp_path / "collector.yaml"
+        config.write_text(
+            f"listen: 127.0.0.1:0\nsources: [{{name: jobs, url: {source.url!r}}}]\n"
+            f"otlp: {{endpoint: {receiver.grpc_endpoint!r}, protocol: grpc, interval: 1h}}\n"
+        )
+        command = [sys.executable, "-m", "firsttoken", "collect", "--config", str(config)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("listening ")
+            asyncio.run(until(lambda: store.requests >= 1))
+            process.terminate()
+            assert process.wait(20) == 0
+
+    assert store.requests == 2  # the first, and what there was at the end
+    assert jobs_of(store) == [3.0, 3.0]
+    assert {p.resource["service.name"] for p in store.points if p.name == "jobs_total"} == {"jobs"}

@@ -22,6 +22,11 @@ _TONES = {
     "elsewhere": "muted",
 }
 _ROWS = 24
+_OWN = (
+    "Mean of a request, warm-up included; elsewhere is what the client waited beyond the server’s"
+    " stages: network, HTTP, the API server."
+)
+_TRACED = "Mean of a measured request, from its client’s record and its server’s span."
 
 
 def queue(report: Report, run: Run, x: axis.Axis) -> Figure:
@@ -141,8 +146,10 @@ def stages(report: Report, run: Run) -> Figure | None:
     spans = [r.e2e for r in run.records if r.ok and r.e2e is not None]
     if not report.stages or not spans:
         return None
-    whole = sum(spans) / len(spans)
-    parts = {**report.stages, "elsewhere": max(0.0, whole - sum(report.stages.values()))}
+    parts, told = dict(report.stages), _TRACED
+    if "network" not in parts:  # nothing but the server's own histograms
+        whole, told = sum(spans) / len(spans), _OWN
+        parts["elsewhere"] = max(0.0, whole - sum(parts.values()))
     total = sum(parts.values()) or 1.0
     places, left = [], 0.0
     for name, value in parts.items():
@@ -160,15 +167,14 @@ def stages(report: Report, run: Run) -> Figure | None:
         f"<strong>{took}</strong><small>{part}</small></li>"
         for name, took, part in rows
     )
-    told = ", ".join(f"{name} {took}" for name, took, _ in rows)
+    title = ", ".join(f"{name} {took}" for name, took, _ in rows)
     body = (
         f'<svg class="stack" role="img" aria-labelledby="stages-t" width="100%" height="30">'
-        f'<title id="stages-t">Mean time of a request: {told}</title>{"".join(places)}</svg>'
+        f'<title id="stages-t">Mean time of a request: {title}</title>{"".join(places)}</svg>'
         f'<ul class="parts">{listed}</ul>'
     )
     return Figure(
         "stages", "Where the time went",
-        "Mean of a request, warm-up included; elsewhere is what the client waited beyond the"
-        " server’s stages: network, HTTP, the API server.",
+        told,
         body, Table(("stage", "mean", "share"), rows),
     )  # fmt: skip
