@@ -56,9 +56,11 @@ def alertmanager_config(spec: DeploymentSpec) -> dict[str, Any] | None:
                         "groupWait": "10s",
                         "repeatInterval": "4h",
                     },
+                    # What only explains another alert is for dashboards.
+                    {"receiver": "nobody", "matchers": [_is("severity", "info")]},
                 ],
             },
-            "receivers": [page, ticket, watcher],
+            "receivers": [page, ticket, watcher, {"name": "nobody"}],
             "inhibitRules": [
                 {
                     "sourceMatch": [_is("severity", "critical")],

@@ -33,8 +33,13 @@ COUNTERS: dict[str, str] = {
     "DCGM_FI_DEV_XID_ERRORS": "gauge",
     "DCGM_FI_DEV_ECC_SBE_VOL_TOTAL": "counter",
     "DCGM_FI_DEV_ECC_DBE_VOL_TOTAL": "counter",
+    "DCGM_FI_DEV_CORRECTABLE_REMAPPED_ROWS": "counter",
+    "DCGM_FI_DEV_UNCORRECTABLE_REMAPPED_ROWS": "counter",
+    "DCGM_FI_DEV_ROW_REMAP_FAILURE": "gauge",
     "DCGM_FI_DEV_PCIE_REPLAY_COUNTER": "counter",
     "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL": "counter",
+    "DCGM_FI_DEV_NVLINK_REPLAY_ERROR_COUNT_TOTAL": "counter",
+    "DCGM_FI_DEV_NVLINK_RECOVERY_ERROR_COUNT_TOTAL": "counter",
 }
 """What the rules, the dashboards and their profile read of a GPU; profiling fields, which need
 more rights and disturb other profilers, are left out."""

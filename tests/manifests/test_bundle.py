@@ -246,7 +246,7 @@ def test_every_alert_says_what_is_wrong_and_where_help_is(make: Make) -> None:
 
     assert alerts
     for alert in alerts:
-        assert alert["labels"]["severity"] in {"critical", "warning"}
+        assert alert["labels"]["severity"] in {"critical", "warning", "info"}
         assert {"summary", "description"} <= set(alert["annotations"])
         assert alert["annotations"]["runbook_url"].startswith("https://help.example/runbooks/")
 

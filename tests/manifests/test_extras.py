@@ -215,7 +215,9 @@ def test_alerts_reach_the_configuration_of_their_namespace(make: Make, check: Ch
     assert told["apiVersion"] == "monitoring.coreos.com/v1alpha1"
     assert alerts
     assert {rule["labels"]["namespace"] for rule in alerts} == {told["metadata"]["namespace"]}
-    assert {rule["labels"]["severity"] for rule in alerts} <= {"critical", "warning", "none"}
+    assert {rule["labels"]["severity"] for rule in alerts} <= {
+        *("critical", "warning", "info", "none")
+    }
 
 
 def test_secrets_are_only_pointed_at(make: Make) -> None:
