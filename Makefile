@@ -75,7 +75,7 @@ demo-vllm: setup servers setup-vllm ## The same on a real vLLM, which it starts 
 pictures: demo ## Draw docs/pictures anew: a run of five minutes, and 700 MB of npm packages at first
 	@ci/system-packages $(SERVERS) chromium
 	chromium --headless=new --no-sandbox --disable-gpu --disable-background-networking \
-	  --no-first-run --user-data-dir=$(OUT)/chromium --hide-scrollbars --window-size=1200,1380 \
+	  --no-first-run --user-data-dir=$(OUT)/chromium --hide-scrollbars --window-size=1200,1690 \
 	  --screenshot=docs/pictures/report.png "file://$$(realpath $(OUT))/demo/report.html"
 	@test -e build/browser/page/main.js || dashboards/browser/build.sh build/browser
 	$(BIN)/python ci/pictures.py

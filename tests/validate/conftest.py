@@ -25,6 +25,7 @@ from firsttoken.catalogue import (
     Metric,
 )
 from firsttoken.loadgen.records import VERSION, Generator, Record, Run
+from firsttoken.report import suite as suite_report
 from firsttoken.report.schema import (
     Dashboard,
     Engine,
@@ -35,6 +36,7 @@ from firsttoken.report.schema import (
     Report,
     RuleResult,
 )
+from firsttoken.report.suite import ScenarioResult, SuiteReport
 from firsttoken.rules.slo import SloFile
 from firsttoken.validate.compare import Evidence, compare
 from firsttoken.validate.conclude import conclude
@@ -236,4 +238,22 @@ def report(run: Run, window: Callable[..., Window]) -> Report:
         update={
             "created": "2026-11-24T17:00:00+00:00", "firsttoken": "0.1.0", "environment": machine,
         }
+    )  # fmt: skip
+
+
+@pytest.fixture(name="whole")
+def _whole(report: Report) -> SuiteReport:
+    """A suite of which one scenario passed, one failed and one was skipped."""
+    results = (
+        ScenarioResult(name="steady", status="passed", expected="passed; no alert", report=report),
+        ScenarioResult(
+            name="slow", status="failed", expected="missed; a | b", reasons=("it was <fast>",),
+            faults=("prefill_slowdown=20",), report=report,
+        ),
+        ScenarioResult(name="lost", status="skipped", expected="passed", reasons=("not asked",)),
+    )  # fmt: skip
+    return SuiteReport(
+        firsttoken="0.1.0", created="2026-11-24T17:00:00+00:00", service="chat",
+        command="firsttoken validate --suite suite.yaml --simulate", scenarios=results,
+        verdict=suite_report.conclude(results, interrupted=False),
     )  # fmt: skip

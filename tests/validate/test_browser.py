@@ -15,9 +15,10 @@ import requests
 from websockets.sync.client import ClientConnection, connect
 
 from firsttoken.loadgen.records import Run
-from firsttoken.report import render
+from firsttoken.report import render, suite
 from firsttoken.report.plots import sections
 from firsttoken.report.schema import Report
+from firsttoken.report.suite import SuiteReport
 
 ROOT = Path(__file__).parents[2]
 # This package carries axe-core 4.12; nothing else of it is used, nor installed.
@@ -160,6 +161,18 @@ def complaints(tab: Tab) -> list[dict[str, Any]]:
     ]
 
 
+def faults(tab: Tab, axe: str) -> list[tuple[str, list[str]]]:
+    """What axe-core calls serious or critical, with everything unfolded."""
+    tab.value("document.querySelectorAll('details').forEach(d => d.open = true)")
+    tab.value(f"{axe};0")
+    found = json.loads(tab.value("axe.run().then(found => JSON.stringify(found.violations))"))
+    return [
+        (fault["id"], [node["html"] for node in fault["nodes"]][:3])
+        for fault in found
+        if fault["impact"] in ("serious", "critical")
+    ]
+
+
 def test_a_browser_shows_every_figure_without_an_error_or_a_request(tab: Tab, page: Path) -> None:
     tab.open(page)
     drawn = tab.value(DRAWN)
@@ -183,16 +196,7 @@ def test_a_browser_shows_every_figure_without_an_error_or_a_request(tab: Tab, pa
 @pytest.mark.parametrize(("width", "dark"), [(1200, False), (390, True)])
 def test_axe_finds_no_serious_fault(tab: Tab, page: Path, axe: str, dark: bool, width: int) -> None:
     tab.open(page, dark=dark, width=width)
-    tab.value("document.querySelectorAll('details').forEach(d => d.open = true)")
-    tab.value(f"{axe};0")
-    found = json.loads(tab.value("axe.run().then(found => JSON.stringify(found.violations))"))
-
-    bad = [
-        (fault["id"], [node["html"] for node in fault["nodes"]][:3])
-        for fault in found
-        if fault["impact"] in ("serious", "critical")
-    ]
-    assert bad == []
+    assert faults(tab, axe) == []
 
 
 @pytest.mark.parametrize("width", [1200, 390])
@@ -201,6 +205,26 @@ def test_nothing_overflows_and_no_words_lie_over_others(tab: Tab, page: Path, wi
 
     assert tab.value(OVERFLOW) == 0
     assert tab.value(OVERLAPS) == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1200, True), (390, False)])
+def test_a_suite_is_one_page_without_a_fault(
+    tab: Tab, whole: SuiteReport, report: Report, run: Run, axe: str, tmp_path: Path,
+    width: int, dark: bool,
+) -> None:  # fmt: skip
+    path = tmp_path / "suite.html"
+    path.write_text(suite.html(whole, {"slow": sections(report, run)}), encoding="utf-8")
+    tab.open(path, width=width, dark=dark)
+    opened = tab.value("document.querySelectorAll('details.scenario[open]').length")
+    tab.value("location.hash = '#steady'")
+    followed = tab.value("document.querySelectorAll('details.scenario[open]').length")
+    overflow = tab.value(OVERFLOW)
+    bad = faults(tab, axe)
+
+    assert (opened, followed) == (1, 2), "what failed is open, and so is what a link leads to"
+    assert overflow == 0
+    assert complaints(tab) == []
+    assert bad == []
 
 
 def test_in_the_dark_the_figures_follow_the_page(tab: Tab, page: Path) -> None:

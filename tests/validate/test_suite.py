@@ -169,23 +169,6 @@ def test_a_scenario_passes_when_it_comes_out_as_expected(
 # --- The report of all ----------------------------------------------------------------------------
 
 
-@pytest.fixture(name="whole")
-def _whole(report: Report) -> SuiteReport:
-    results = (
-        ScenarioResult(name="steady", status="passed", expected="passed; no alert", report=report),
-        ScenarioResult(
-            name="slow", status="failed", expected="missed; a | b", reasons=("it was <fast>",),
-            faults=("prefill_slowdown=20",), report=report,
-        ),
-        ScenarioResult(name="lost", status="skipped", expected="passed", reasons=("not asked",)),
-    )  # fmt: skip
-    return SuiteReport(
-        firsttoken="0.1.0", created="2026-11-24T17:00:00+00:00", service="chat",
-        command="firsttoken validate --suite suite.yaml --simulate", scenarios=results,
-        verdict=suite_report.conclude(results, interrupted=False),
-    )  # fmt: skip
-
-
 def test_one_that_failed_fails_all_and_one_that_was_skipped_is_said(whole: SuiteReport) -> None:
     assert whole.verdict.exit_code == 1
     assert whole.verdict.headline == (

@@ -129,7 +129,8 @@ def _chance(objective: Objective) -> str:
 
 def _together(text: str) -> str:
     """A text that no line break may part."""
-    return text.replace(" ", "\N{NO-BREAK SPACE}")
+    joined = text.replace(" ", "\N{NO-BREAK SPACE}")
+    return joined.replace("–", "\N{WORD JOINER}–\N{WORD JOINER}")
 
 
 def _value(objective: Objective) -> str:
