@@ -33,6 +33,7 @@ __all__ = [
 Verdict = Literal["better", "worse", "no difference shown", "too little data"]
 _SEED = 20_240_607
 _FEWEST_BINS = 10
+_RARE = 0.05
 # Settings that say where a load goes or how it is made, not what it is.
 _BESIDE_THE_POINT = {"headers", "model", "prompt_source", "seed", "tokenizer"}
 
@@ -146,7 +147,7 @@ def compare(
         _difference(quantity, one, p, confidence, threshold)
         for quantity, one, p in zip(wanted, found, adjusted[:-1], strict=True)
     ]
-    return (*rows, _failure_verdict(failures, adjusted[-1], confidence))
+    return (*rows, _failure_verdict(failures, adjusted[-1], confidence, threshold))
 
 
 def overall(rows: Sequence[Difference]) -> Verdict:
@@ -253,7 +254,8 @@ def _variance(quantity: Quantity, values: Floats) -> tuple[float, float]:
     """The variance of a run's log statistic, and its degrees of freedom: the blocks less one."""
     length = bootstrap.block_length(quantity.influence(values))
     places = bootstrap.draws(len(values), length, np.random.default_rng(_SEED))
-    variance = np.var(_replicates(quantity, values, places), ddof=1)
+    with np.errstate(invalid="ignore"):
+        variance = np.var(_replicates(quantity, values, places), ddof=1)
     return float(variance), max(2.0, len(values) / length - 1)
 
 
@@ -263,8 +265,10 @@ def _paired_variance(quantity: Quantity, left: Floats, right: Floats) -> tuple[f
     # What drifted on one side alone shows in the difference, where both share the same schedule.
     length = max(bootstrap.block_length(one) for one in (*parts, parts[1] - parts[0]))
     places = bootstrap.draws(len(left), length, np.random.default_rng(_SEED))
-    difference = _replicates(quantity, right, places) - _replicates(quantity, left, places)
-    return float(np.var(difference, ddof=1)), max(2.0, len(left) / length - 1)
+    with np.errstate(invalid="ignore"):
+        difference = _replicates(quantity, right, places) - _replicates(quantity, left, places)
+        variance = np.var(difference, ddof=1)
+    return float(variance), max(2.0, len(left) / length - 1)
 
 
 def _together(estimates: Floats, parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
@@ -359,17 +363,23 @@ def _failures(
     )
 
 
-def _failure_verdict(one: _Failures | None, p: float, confidence: float) -> Difference:
+def _failure_verdict(
+    one: _Failures | None, p: float, confidence: float, threshold: float
+) -> Difference:
     common = ("failed requests", "share", False)
     if one is None:
         none = (None, None, None, None, None, None)
         return Difference(*common, *none, "too little data", False, "no requests")
     verdict: Verdict = "no difference shown"
+    note = "difference of shares"
     if p < 1 - confidence:
         verdict = "worse" if one.candidate > one.baseline else "better"
+    elif one.high > max(threshold, _RARE):
+        verdict = "too little data"
+        note = f"{one.high:.1%} more failures would go unseen"
     return Difference(
         *common, one.baseline, one.candidate, one.candidate - one.baseline, one.low, one.high, p,
-        verdict, verdict == "worse", "difference of shares",
+        verdict, verdict == "worse", note,
     )  # fmt: skip
 
 

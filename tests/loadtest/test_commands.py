@@ -1,0 +1,184 @@
+"""Search and sweep as a person runs them: processes against the embedded engine."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from firsttoken.cli import main
+from firsttoken.servers import announced_address, start
+
+LOAD = """\
+api: completions
+warmup: 500ms
+duration: 1s
+prompt_tokens: 8
+output_tokens: 4
+"""
+OBJECTIVE = ("--objective", "ttft<5s@50")
+
+
+@pytest.fixture(name="engine", scope="module")
+def _engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    log = tmp_path_factory.mktemp("engine") / "simulate.log"
+    command = [sys.executable, "-m", "firsttoken", "simulate", "--listen", "127.0.0.1:0"]
+    with start("simulate", command, log) as child:
+        yield announced_address(child)
+
+
+@pytest.fixture(name="load_file")
+def _load_file(tmp_path: Path) -> str:
+    file = tmp_path / "load.yaml"
+    file.write_text(LOAD)
+    return str(file)
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "firsttoken", "load", *arguments]
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, check=False, timeout=80
+    )
+
+
+def test_a_search_runs_is_kept_and_gone_on_with(
+    engine: str, load_file: str, tmp_path: Path
+) -> None:
+    """Two steps, then a third by the same command with one step more allowed."""
+    out = tmp_path / "out"
+    common = [
+        "capacity", "--target", engine, "--load", load_file, *OBJECTIVE, "--out", str(out),
+        "--precision", "0.5", "--max-step", "5s", "--start-rate", "4", "--json",
+        "--price-per-gpu-hour", "2", "--gpu-exporter", f"{engine}/dcgm/metrics,profile=dcgm",
+    ]  # fmt: skip
+    first = call(*common, "--max-steps", "1")
+    records = out / "steps" / "01.jsonl"
+    written = records.stat().st_mtime_ns
+    more = call(*common, "--max-steps", "2")
+
+    assert first.returncode in (0, 3), first.stderr
+    one, two = json.loads(first.stdout), json.loads(more.stdout)
+    assert two["steps"][:1] == one["steps"]
+    assert [step["number"] for step in two["steps"]] == [1, 2]
+    assert records.stat().st_mtime_ns == written
+    assert two["steps"][0]["point"]["seen"]["gpus"] == 2
+    assert two["steps"][0]["point"]["seen"]["power"] > 0
+    assert {path.name for path in out.iterdir()} >= {
+        "capacity.json", "capacity.md", "capacity.csv", "junit.xml", "capacity.svg",
+        "capacity.png", "steps", "search.json",
+    }  # fmt: skip
+    assert two["command"].startswith("firsttoken load capacity --target")
+    other = call(*common, "--objective", "tpot<1s@50")
+    assert other.returncode == 2
+    assert "holds a search with another objectives; choose another --out" in other.stderr
+
+
+def test_a_search_that_is_interrupted_keeps_its_steps_and_ends_with_130(
+    engine: str, load_file: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = command(
+        "capacity", "--target", engine, "--load", load_file, *OBJECTIVE, "--out", str(out),
+        "--precision", "0.5", "--max-step", "5s", "--start-rate", "4",
+    )  # fmt: skip
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("step 1: ")
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+
+    assert process.returncode == 130
+    assert f"interrupted; the same command with --out {out} goes on" in errors
+    assert (out / "steps" / "01.json").exists()
+
+
+def test_a_sweep_over_rates_and_lengths_runs_once(
+    engine: str, load_file: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    arguments = [
+        "sweep", "--target", engine, "--load", load_file, "--rate", "5,20", "--output-tokens",
+        "2,6", *OBJECTIVE, "--out", str(out), "--json",
+    ]  # fmt: skip
+    first = call(*arguments)
+    written = {file: file.stat().st_mtime_ns for file in (out / "points").glob("*.jsonl")}
+    again = call(*arguments)
+
+    assert first.returncode in (0, 3), first.stderr
+    report = json.loads(first.stdout)
+    assert [(one["rate"], one["output_tokens"]) for one in report["points"]] == [
+        (5, 2), (20, 2), (5, 6), (20, 6),
+    ]  # fmt: skip
+    assert min(file.name for file in written) == "rate-20-out-2.jsonl"
+    assert again.stdout == first.stdout
+    assert {file: file.stat().st_mtime_ns for file in written} == written
+    assert "rate" in (out / "sweep.csv").read_text().splitlines()[0]
+
+
+def test_a_target_that_is_not_there_is_one_line_and_code_3(tmp_path: Path) -> None:
+    done = call("sweep", "--target", "http://127.0.0.1:9", "--rate", "1", "--out", str(tmp_path))
+
+    assert done.returncode == 3
+    assert "cannot be reached: connection refused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["capacity", "--target", "http://x"], "--slo or --objective is required"),
+        (["capacity", *OBJECTIVE], "--target is required"),
+        (["capacity", "--target", "http://x", "--objective", "success@100"], "shows 100 %"),
+        (["capacity", "--target", "http://x", *OBJECTIVE, "--max-rate", "0.001"], "--max-rate"),
+        (["sweep", "--target", "http://x"], "give either --rate or --concurrency"),
+        (["sweep", "--target", "http://x", "--rate", "1", "--concurrency", "1"], "give either"),
+        (["sweep", "--target", "http://x", "--rate", "1,zero"], "expected numbers above 0"),
+        (["sweep", "--rate", "1"], "--target is required"),
+    ],
+)
+def test_a_mistake_is_exit_code_2(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], problem: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["load", *arguments])
+    assert ended.value.code == 2
+    assert problem in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["capacity", "sweep", "compare"])
+def test_help_shows_examples_and_exit_codes(capsys: pytest.CaptureFixture[str], name: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["load", name, "--help"])
+    shown = capsys.readouterr().out
+    assert ended.value.code == 0
+    assert f"  firsttoken load {name} " in shown
+    assert "Exit codes: 0 " in shown
+
+
+@pytest.mark.parametrize("name", ["capacity", "sweep", "compare"])
+def test_every_flag_is_on_the_commands_page(name: str) -> None:
+    from firsttoken.loadtest import commands
+
+    pages = {"capacity": "capacity.md", "sweep": "capacity.md", "compare": "compare.md"}
+    text = (Path(__file__).parents[2] / "docs" / pages[name]).read_text(encoding="utf-8")
+    for parameter in getattr(commands, name).params:
+        for flag in parameter.opts if parameter.opts[0].startswith("--") else ():
+            assert flag in text, flag
+
+
+def test_a_load_that_runs_alone_imports_none_of_it() -> None:
+    """The generator must not carry matplotlib and a collector while it keeps time."""
+    code = (
+        "import sys; from firsttoken.cli import main\n"
+        "try: main(['load', 'run', '--help'])\n"
+        "except SystemExit: pass\n"
+        "sys.exit(any(name.startswith('firsttoken.loadtest') for name in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+
+    assert done.returncode == 0
