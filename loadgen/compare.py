@@ -279,7 +279,9 @@ def _together(estimates: Floats, parts: Sequence[tuple[float, float]]) -> tuple[
     """
     count = len(estimates)
     within = sum(variance for variance, _ in parts) / count
-    if within == 0:
+    if not math.isfinite(within):  # a statistic that a draw cannot have, such as a rate of zero
+        return math.inf, 1.0
+    if within < 1e-24:  # the same requests at the same times
         return 0.0, math.inf
     freedom = (within * count) ** 2 / sum(variance**2 / free for variance, free in parts)
     between = float(np.var(estimates, ddof=1)) if count > 1 else 0.0

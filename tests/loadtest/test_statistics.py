@@ -16,7 +16,7 @@ PARAMETERS = Parameters(max_num_seqs=8)
 PROMPT, OUTPUT = 32, 3
 
 
-@pytest.mark.parametrize("guess", [0.001, 1.0, 100])
+@pytest.mark.parametrize("guess", [0.001, 100])
 def test_the_engines_capacity_is_found_within_five_percent_from_any_guess(
     made_up: Any, guess: float
 ) -> None:

@@ -43,7 +43,7 @@ def _parts(report: Report) -> _Parts:
             report.headline,
             (("objectives", ", ".join(report.objectives)), *tables.capacity_facts(report)),
             (tables.capacity_table(report),),
-            (milliseconds, f"Again: {report.command}"),
+            (milliseconds, f"Again: `{report.command}`"),
         )
     if isinstance(report, SweepReport):
         best = report.points[report.best] if report.best is not None else None
@@ -60,7 +60,7 @@ def _parts(report: Report) -> _Parts:
             f"{len(report.points)} loads.",
             facts,
             (tables.sweep_table(report),),
-            (*notes, f"Again: {report.command}"),
+            (*notes, f"Again: `{report.command}`"),
         )
     return _Parts(
         f"Comparison with {report.baseline.name}",
@@ -107,7 +107,7 @@ def as_markdown(report: Report) -> str:
         out += ["", f"#### {_cell(one.title)}"] if len(parts.tables) > 1 else []
         out += ["", _line(one.columns), _line("---" for _ in one.columns)]
         out += [_line(map(_cell, row)) for row in one.rows]
-    out += ["", *(f"{_cell(note)}  " for note in parts.notes)]
+    out += ["", *(f"{note if '`' in note else _cell(note)}  " for note in parts.notes)]
     return "\n".join(out).rstrip() + "\n"
 
 
