@@ -152,7 +152,7 @@ def capacity(
         interruptible(folder),
         reached(target, model, load_file, exporters, folder) as (site, kind),
     ):
-        line = Line()
+        line = Line(check)
         steps, _ = search.search(site, wanted, folder, line.told, line.step)
         line.end()
         report = search.report(steps, site, wanted, kind, command_line(folder))
@@ -214,7 +214,7 @@ def sweep(
         interruptible(folder),
         reached(target, model, load_file, exporters, folder) as (site, kind),
     ):
-        line = Line()
+        line = Line(check)
         points = sweeping.sweep(site, grid, objectives, folder, line.told, line.point)
         line.end()
         report = sweeping.report(points, site, objectives, kind, command_line(folder))

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any, TypeVar
 
 import click
@@ -132,12 +133,27 @@ def reached(
 
 
 @contextlib.contextmanager
-def interruptible(folder: Path) -> Iterator[None]:
-    """SIGINT and SIGTERM end the load that runs; what ended before is kept."""
+def interruptible(folder: Path) -> Iterator[Callable[[], None]]:
+    """SIGINT and SIGTERM end the load that runs; what ended before is kept.
+
+    Gives a function to call now and then: an exception out of a signal's handler is lost where it
+    falls into the interpreter's own hooks, such as those of a fork.
+    """
+    asked = False
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+        signal.default_int_handler(number, frame)
+
+    def check() -> None:
+        if asked:
+            raise KeyboardInterrupt
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+        signal.signal(number, interrupt)
     try:
-        yield
+        yield check
     except KeyboardInterrupt:
         where = f"--out {folder}"
         click.echo(f"\nfirsttoken: interrupted; the same command with {where} goes on", err=True)

@@ -23,11 +23,14 @@ def command_line(folder: Path) -> str:
 class Line:
     """How far it is, on stderr: a line redrawn on a terminal, and one for each load that ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, check: Callable[[], None]) -> None:
+        """``check`` raises when the user has asked to stop."""
+        self._check = check
         self._terminal = sys.stderr.isatty()
 
     def told(self, text: str) -> None:
         """Redraw how far the load is; nothing where stderr is no terminal."""
+        self._check()
         if self._terminal:
             click.echo(f"\r\x1b[2K{text[:110]}", nl=False, err=True)
 
@@ -53,6 +56,7 @@ class Line:
     def _say(self, text: str) -> None:
         self.end()
         click.echo(text, err=True)
+        self._check()
 
 
 def write(report: forms.Report, folder: Path | None, name: str, form: str | None) -> None:
