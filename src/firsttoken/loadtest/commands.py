@@ -149,7 +149,7 @@ def capacity(
     )
     folder = out or Path("out") / time.strftime("capacity-%Y%m%d-%H%M%S")
     with (
-        interruptible(folder),
+        interruptible(folder) as check,
         reached(target, model, load_file, exporters, folder) as (site, kind),
     ):
         line = Line(check)
@@ -211,7 +211,7 @@ def sweep(
     grid.asks()  # a mistake shows before all else
     folder = out or Path("out") / time.strftime("sweep-%Y%m%d-%H%M%S")
     with (
-        interruptible(folder),
+        interruptible(folder) as check,
         reached(target, model, load_file, exporters, folder) as (site, kind),
     ):
         line = Line(check)
