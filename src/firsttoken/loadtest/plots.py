@@ -8,8 +8,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from firsttoken.loadgen.judge import parse_objective
 from firsttoken.loadtest.schema import CapacityReport, Latency, Point, StepResult, SweepReport
 
 __all__ = ["capacity_figure", "save", "sweep_figure"]
@@ -57,6 +58,8 @@ def capacity_figure(report: CapacityReport) -> Figure:
         _latency(axes[0][1], steps, lambda one: one.tpot, "TPOT p95 (ms)")
         _goodput(axes[1][0], steps)
         _failures(axes[1][1], steps)
+        for axis, metric in ((axes[0][0], "ttft"), (axes[0][1], "tpot")):
+            _limits(axis, report, metric)
         for row in axes:
             for axis in row:
                 _capacity(axis, report)
@@ -85,6 +88,18 @@ def _latency(
     axis.set_title(title)
     axis.set_yscale("log")
     _plain(axis)
+
+
+def _limits(axis: Axes, report: CapacityReport, metric: str) -> None:
+    """What the objectives allow, each as a line."""
+    for one in map(parse_objective, report.objectives):
+        if one.metric == metric and one.threshold is not None:
+            axis.axhline(one.threshold * 1000, color=BAD, linewidth=1, linestyle=(0, (4, 3)))
+            axis.annotate(
+                f"{one.target * 100:g} % within", (0, one.threshold * 1000),
+                xycoords=("axes fraction", "data"), xytext=(4, 3), textcoords="offset points",
+                fontsize=8, color=BAD,
+            )  # fmt: skip
 
 
 def _goodput(axis: Axes, steps: Sequence[StepResult]) -> None:
@@ -145,6 +160,7 @@ def _plain(axis: Axes) -> None:
     """Numbers on a logarithmic axis as people write them."""
     for one in (axis.xaxis, axis.yaxis):
         if one.get_scale() == "log":
+            one.set_major_locator(LogLocator(subs=(1, 2, 5)))
             one.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             one.set_minor_formatter(NullFormatter())
 
