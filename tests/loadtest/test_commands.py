@@ -10,12 +10,18 @@ from pathlib import Path
 import pytest
 
 from firsttoken.cli import main
+from firsttoken.errors import ConfigError
+from firsttoken.loadgen.judge import parse_objective
+from firsttoken.loadgen.search import Aim
+from firsttoken.loadtest import capacity, commands
+from firsttoken.loadtest.observe import Nobody
+from firsttoken.loadtest.step import Site
 from firsttoken.servers import announced_address, start
 
 LOAD = """\
 api: completions
-warmup: 500ms
-duration: 1s
+warmup: 0s
+duration: 500ms
 prompt_tokens: 8
 output_tokens: 4
 """
@@ -54,7 +60,7 @@ def test_a_search_runs_is_kept_and_gone_on_with(
     out = tmp_path / "out"
     common = [
         "capacity", "--target", engine, "--load", load_file, *OBJECTIVE, "--out", str(out),
-        "--precision", "0.5", "--max-step", "5s", "--start-rate", "4", "--json",
+        "--precision", "0.5", "--max-step", "2s", "--start-rate", "8", "--json",
         "--price-per-gpu-hour", "2", "--gpu-exporter", f"{engine}/dcgm/metrics,profile=dcgm",
     ]  # fmt: skip
     first = call(*common, "--max-steps", "1")
@@ -74,9 +80,18 @@ def test_a_search_runs_is_kept_and_gone_on_with(
         "capacity.png", "steps", "search.json",
     }  # fmt: skip
     assert two["command"].startswith("firsttoken load capacity --target")
-    other = call(*common, "--objective", "tpot<1s@50")
-    assert other.returncode == 2
-    assert "holds a search with another objectives; choose another --out" in other.stderr
+
+
+def test_a_folder_with_another_search_is_not_gone_on_with(tmp_path: Path) -> None:
+    site = Site("http://127.0.0.1:9", "tiny", None, Nobody())
+    first, other = (
+        capacity.Wanted((parse_objective(text),), Aim(most_steps=0))
+        for text in ("ttft<1s@90", "tpot<1s@90")
+    )
+    assert capacity.search(site, first, tmp_path, print, print)[0] == ()
+
+    with pytest.raises(ConfigError, match="holds a search with another objectives"):
+        capacity.search(site, other, tmp_path, print, print)
 
 
 def test_a_search_that_is_interrupted_keeps_its_steps_and_ends_with_130(
@@ -85,7 +100,7 @@ def test_a_search_that_is_interrupted_keeps_its_steps_and_ends_with_130(
     out = tmp_path / "out"
     arguments = command(
         "capacity", "--target", engine, "--load", load_file, *OBJECTIVE, "--out", str(out),
-        "--precision", "0.5", "--max-step", "5s", "--start-rate", "4",
+        "--precision", "0.5", "--max-step", "2s", "--start-rate", "8",
     )  # fmt: skip
     with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
@@ -103,7 +118,7 @@ def test_a_sweep_over_rates_and_lengths_runs_once(
 ) -> None:
     out = tmp_path / "out"
     arguments = [
-        "sweep", "--target", engine, "--load", load_file, "--rate", "5,20", "--output-tokens",
+        "sweep", "--target", engine, "--load", load_file, "--rate", "20", "--output-tokens",
         "2,6", *OBJECTIVE, "--out", str(out), "--json",
     ]  # fmt: skip
     first = call(*arguments)
@@ -113,7 +128,7 @@ def test_a_sweep_over_rates_and_lengths_runs_once(
     assert first.returncode in (0, 3), first.stderr
     report = json.loads(first.stdout)
     assert [(one["rate"], one["output_tokens"]) for one in report["points"]] == [
-        (5, 2), (20, 2), (5, 6), (20, 6),
+        (20, 2), (20, 6),
     ]  # fmt: skip
     assert min(file.name for file in written) == "rate-20-out-2.jsonl"
     assert again.stdout == first.stdout
@@ -162,8 +177,6 @@ def test_help_shows_examples_and_exit_codes(capsys: pytest.CaptureFixture[str], 
 
 @pytest.mark.parametrize("name", ["capacity", "sweep", "compare"])
 def test_every_flag_is_on_the_commands_page(name: str) -> None:
-    from firsttoken.loadtest import commands
-
     pages = {"capacity": "capacity.md", "sweep": "capacity.md", "compare": "compare.md"}
     text = (Path(__file__).parents[2] / "docs" / pages[name]).read_text(encoding="utf-8")
     for parameter in getattr(commands, name).params:

@@ -26,7 +26,7 @@ SHORT_STEP = 200
 SHORT_STEP_S = 30.0
 FEWEST_A_STEP = 10
 """Requests without which a step is not worth its time."""
-SHORTEST_S = 5.0
+SHORTEST_S = 2.0
 _LONGEST_WARMUP_S = 60.0
 STEPS = "steps"
 
