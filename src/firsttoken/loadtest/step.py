@@ -21,6 +21,7 @@ from firsttoken.validate.stack import own_command
 __all__ = ["Ask", "Hopeless", "Site", "Stepped", "run"]
 
 LOOK_EVERY_S = 1.0
+SERVED_S = 2.0
 Told = Callable[[str], None]
 
 
@@ -85,7 +86,9 @@ class Hopeless:
                     f"{bad} requests had already failed {objective.name}, where the whole step may"
                     f" have {allowed:.0f}"
                 )
-        if state.in_flight >= self._in_flight_max:
+        # What an overloaded server serves is worth two seconds: it tells where to look next.
+        late = state.elapsed >= self._start + SERVED_S
+        if late and state.in_flight >= self._in_flight_max:
             return f"{state.in_flight} requests were in flight, all that max_in_flight allows"
         return None
 
