@@ -26,8 +26,10 @@ def test_twice_as_many_failures_as_allowed_are_hopeless(made_up: Any, tmp_path: 
         writer.begin(made_up.run_of([], 2.0, 12.0))
         for one in slow[:30]:
             writer.add(one)
+        writer.flush()
         assert watcher.why(State()) is None
         writer.add(slow[30])
+        writer.flush()
         assert "31 requests had already failed" in (watcher.why(State()) or "")
 
 
