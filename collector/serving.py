@@ -21,6 +21,7 @@ __all__ = ["serve", "settle", "watched"]
 
 log = logging.getLogger("firsttoken.collector")
 
+_HANDSHAKE_SECONDS = 10.0
 _FIXED = ("listen", "tls", "max_connections", "otlp")
 """What another configuration cannot change while it is served."""
 
@@ -106,7 +107,10 @@ async def _listen(settings: Settings, runner: web.AppRunner) -> asyncio.Server:
     context = certificate.context if certificate else None
     try:
         loop = asyncio.get_running_loop()
-        return await loop.create_server(gate, host, port, ssl=context, backlog=128)
+        limit = _HANDSHAKE_SECONDS if context else None
+        return await loop.create_server(
+            gate, host, port, ssl=context, ssl_handshake_timeout=limit, backlog=128
+        )
     except OSError as exc:
         reason = exc.strerror or type(exc).__name__
         raise UsageError(f"cannot listen on {settings.listen}: {reason}") from None
