@@ -56,8 +56,10 @@ class LabelRules:
             if value:
                 found[attribute] = value
         for attribute, others in self.fallback.items():
+            if attribute in found:
+                continue
             value = next((v for v in (self._value(labels, label) for label in others) if v), "")
-            if value and attribute not in found:
+            if value:
                 found[attribute] = value
         taken = {label_name(name) for name in (*self.defaults, *found, *self.add)}
         for label, value in labels.items():
@@ -72,7 +74,8 @@ class LabelRules:
 
     def _value(self, labels: Mapping[str, str], label: str) -> str:
         value = labels.get(label, "")
-        return self.translate.get(label, {}).get(value, value)
+        other = self.translate.get(label)
+        return other.get(value, value) if other else value
 
     def _part(self, labels: Mapping[str, str]) -> str:
         """The instance's own name, or an empty string for a whole device."""
