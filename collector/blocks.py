@@ -105,8 +105,7 @@ class _Openmetrics(Writer):
         if kind is Kind.SUMMARY:
             return role is not Role.VALUE or 0 <= self._bound(member, "quantile") <= 1
         if kind in (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM):
-            bounded = role is not Role.BUCKET or self._bound(member, "le") > -math.inf
-            return role is not Role.VALUE and bounded
+            return role is not Role.VALUE
         if kind is Kind.STATESET:
             return any(label == family.name for label, _ in member.labels)
         return role is Role.VALUE

@@ -10,6 +10,7 @@ __all__ = ["Described", "group", "unfinished"]
 Described = dict[tuple[str, str], Metadata]
 """(HELP, TYPE or UNIT; name as on the page) -> the first line that says it."""
 
+_ROLES = tuple(Role)
 _COMPONENTS: Mapping[Kind, tuple[Role, ...]] = {
     Kind.COUNTER: (Role.CREATED,),
     Kind.HISTOGRAM: (Role.BUCKET, Role.COUNT, Role.SUM, Role.CREATED),
@@ -69,7 +70,7 @@ class _Types:
         """The family that a sample belongs to, and its role there."""
         kind = self._kinds.get(sample)
         if kind in (None, Kind.GAUGE, Kind.UNKNOWN):
-            for role in Role:
+            for role in _ROLES:
                 base = sample.removesuffix(role)
                 if role is Role.VALUE or base == sample:
                     continue

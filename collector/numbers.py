@@ -29,6 +29,7 @@ def _plain(number: Decimal) -> str:
     return format(short, "f" if abs(short.adjusted()) < 20 else "e")
 
 
+@lru_cache(maxsize=4096)
 def canonical(bound: str) -> str:
     """A bucket's bound or a quantile as OpenMetrics spells it: ``1`` is ``1.0``, ``Inf`` ``+Inf``.
 

@@ -166,6 +166,8 @@ class Writer:
         for place, member in enumerate(members):
             bound = BOUND.get(member.role, "") if grouped else ""
             found = self.labels.bounded(member.labels, bound)
+            if member.role is Role.BUCKET and found.bound == -math.inf:
+                continue  # no reader takes a bucket without a bound
             key = (_ORDER[member.role], found.bound, place, member)
             groups.setdefault(found.metric, []).append(key)
         return [[key[3] for key in sorted(group)] for group in groups.values()]
