@@ -29,7 +29,7 @@ from firsttoken.exporters.profile import load as load_profile
 
 __all__ = ["main"]
 
-_SECONDS = 0.4
+_SECONDS = 1.0
 """For how long each thing is repeated; the least of all times counts."""
 
 

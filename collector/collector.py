@@ -18,7 +18,7 @@ from firsttoken.collector.plan import Plan, plan
 from firsttoken.collector.resource import TARGET, target_offer
 from firsttoken.collector.settings import Settings
 from firsttoken.collector.source import Result, Source
-from firsttoken.collector.translate import Fate, Member
+from firsttoken.collector.translate import Contribution, Fate, Member
 
 __all__ = ["VIA", "Answer", "Collector"]
 
@@ -52,6 +52,8 @@ class Collector:
         self.sources = tuple(Source(s, settings) for s in settings.sources)
         self.collisions: tuple[Collision, ...] = ()
         self._offered: dict[str, frozenset[str]] = {s.name: frozenset() for s in self.sources}
+        self._contributed: dict[str, Contribution] = {}
+        self._shared = shared_names(self._offered)
         self._merges: dict[tuple[tuple[Shape | None, ...], frozenset[str]], Merged] = {}
         self._plans: dict[tuple[Form, Merged], Plan] = {}
         self._health = Health([source.name for source in self.sources])
@@ -151,9 +153,12 @@ class Collector:
     def _merged(self, results: tuple[Result, ...]) -> Gathered:
         up = [(s, r.reading) for s, r in zip(self.sources, results, strict=True) if r.reading]
         for source, reading in up:
-            offers = source.contribution(reading.shape).offers
-            self._offered[source.name] = frozenset(offer.name for offer in offers)
-        shared = shared_names(self._offered)
+            contribution = source.contribution(reading.shape)
+            if self._contributed.get(source.name) is not contribution:
+                self._contributed[source.name] = contribution
+                self._offered[source.name] = frozenset(o.name for o in contribution.offers)
+                self._shared = shared_names(self._offered)
+        shared = self._shared
         own = self._health.reading(
             [source.vitals(result) for source, result in zip(self.sources, results, strict=True)],
             collisions=len(self.collisions),

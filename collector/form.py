@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = ["OPENMETRICS", "TEXT", "Form", "needs_quotes", "negotiate"]
 
@@ -54,6 +55,7 @@ def needs_quotes(name: str, *, label: bool) -> bool:
     return not (_LEGACY_LABEL if label else _LEGACY).fullmatch(name)
 
 
+@lru_cache(maxsize=64)
 def negotiate(accept: str | None) -> Form:
     """The form that an ``Accept`` header prefers; text 0.0.4 where it prefers none of ours.
 

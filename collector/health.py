@@ -3,7 +3,7 @@
 They are values like those of any source, so that they are merged and written in the same way.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from firsttoken.catalogue import (
@@ -73,12 +73,24 @@ class Sending:
     waiting: int = 0
 
 
+_PLAIN: tuple[tuple[Metric, Callable[[Vitals], float]], ...] = (
+    (SOURCE_UP, lambda each: each.up),
+    (SOURCE_DURATION, lambda each: each.duration),
+    (SOURCE_SAMPLES, lambda each: each.samples),
+    (SOURCE_SIZE, lambda each: each.size),
+    (SOURCE_RESTARTS, lambda each: each.restarts),
+    (SOURCE_DROPPED, lambda each: each.dropped),
+    (SOURCE_CACHED, lambda each: each.cached),
+)
+"""What there is one number of for each source, always."""
+
+
 class Health:
     """The families for certain sources.  While their series are the same, so is their shape."""
 
     def __init__(self, sources: Sequence[str]) -> None:
         self._sources = tuple(sources)
-        self._layout: tuple[tuple[Metric, Labels], ...] = ()
+        self._kinds: object = None
         self.shape = Shape((), 0)
         self.offers: tuple[Offer, ...] = ()
         self.one = 0
@@ -93,20 +105,36 @@ class Health:
         sending: Sending | None = None,
     ) -> Reading:
         """The families' values for one scrape of all sources, in the order configured."""
-        rows = [
+        rows: list[tuple[Metric, Labels, float]] = [
             (CONFIG_LOADED, (), float(loaded)),
             (COLLISIONS, (), float(collisions)),
             *_sending_rows(sending),
-            *_rows(self._sources, vitals),
         ]
-        layout = tuple([(metric, labels) for metric, labels, _ in rows])
-        if layout != self._layout:
-            self._lay_out(layout)
-        numbers = [*(number for _, _, number in rows), 1.0]
-        return Reading(self.shape, [_text(number) for number in numbers], numbers)
+        # Of all that is told only this can change which series there are.
+        kinds = [len(rows), *((each.age is None, *each.failures) for each in vitals)]
+        if kinds != self._kinds:
+            self._kinds = kinds
+            first = [(metric, labels) for metric, labels, _ in rows]
+            self._lay_out([*first, *self._series(vitals)])
+        numbers = [number for _, _, number in rows]
+        for each in vitals:
+            numbers += _numbers(each)
+        numbers.append(1.0)
+        return Reading(self.shape, list(map(_text, numbers)), numbers)
 
-    def _lay_out(self, layout: tuple[tuple[Metric, Labels], ...]) -> None:
-        self._layout = layout
+    def _series(self, vitals: Sequence[Vitals]) -> Iterator[tuple[Metric, Labels]]:
+        """Metric and labels of each number, in the order of ``_numbers``."""
+        for name, each in zip(self._sources, vitals, strict=True):
+            own: Labels = ((SOURCE.name, name),)
+            yield from ((metric, own) for metric, _ in _PLAIN)
+            yield from ((SOURCE_FAMILIES, (*own, (FAMILY_OUTCOME.name, o))) for o in _OUTCOMES)
+            if each.age is not None:
+                yield SOURCE_AGE, own
+            for reason in each.failures:
+                labels = (*own, (ERROR_TYPE.name, reason))
+                yield from ((SOURCE_FAILURES, labels), (SOURCE_ERROR_TIME, labels))
+
+    def _lay_out(self, layout: Sequence[tuple[Metric, Labels]]) -> None:
         self.one = len(layout)
         self.shape = Shape((), len(layout) + 1)
         families: dict[str, tuple[Metric, list[Member]]] = {}
@@ -137,30 +165,15 @@ def _sending_rows(sending: Sending | None) -> list[tuple[Metric, Labels, float]]
     return rows
 
 
-def _rows(sources: Sequence[str], vitals: Sequence[Vitals]) -> list[tuple[Metric, Labels, float]]:
-    """Metric, labels and number of each series."""
-    rows: list[tuple[Metric, Labels, float]] = []
-    for name, each in zip(sources, vitals, strict=True):
-        own: Labels = ((SOURCE.name, name),)
-        rows += (
-            (SOURCE_UP, own, float(each.up)),
-            (SOURCE_DURATION, own, each.duration),
-            (SOURCE_SAMPLES, own, float(each.samples)),
-            (SOURCE_SIZE, own, float(each.size)),
-            (SOURCE_RESTARTS, own, float(each.restarts)),
-            (SOURCE_DROPPED, own, float(each.dropped)),
-            (SOURCE_CACHED, own, float(each.cached)),
-        )
-        if each.age is not None:
-            rows.append((SOURCE_AGE, own, each.age))
-        for outcome in _OUTCOMES:
-            labels = (*own, (FAMILY_OUTCOME.name, outcome))
-            rows.append((SOURCE_FAMILIES, labels, float(each.families.get(outcome, 0))))
-        for reason, count in each.failures.items():
-            labels = (*own, (ERROR_TYPE.name, reason))
-            rows.append((SOURCE_FAILURES, labels, float(count)))
-            rows.append((SOURCE_ERROR_TIME, labels, each.failed_at[reason]))
-    return rows
+def _numbers(each: Vitals) -> Iterator[float]:
+    """A source's numbers, in the order of ``_series``."""
+    yield from (float(number(each)) for _, number in _PLAIN)
+    yield from (float(each.families.get(outcome, 0)) for outcome in _OUTCOMES)
+    if each.age is not None:
+        yield each.age
+    for reason, count in each.failures.items():
+        yield float(count)
+        yield each.failed_at[reason]
 
 
 def _text(number: float) -> bytes:
