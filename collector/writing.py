@@ -120,7 +120,7 @@ class Writer:
     def __init__(self, form: Form) -> None:
         self.form = form
         self.labels = _Labels(form)
-        self._written: set[str] = set()
+        self._written: set[bytes] = set()
 
     def block(
         self, kind: Kind, header: bytes, family: Offer, metrics: Sequence[Sequence[Member]]
@@ -142,12 +142,13 @@ class Writer:
                     names[role] = (_quoted(shown_name) if quotes else shown_name, quotes)
                 name, quotes = names[role]
                 if quotes:
-                    line = f"\n{{{name},{pairs}}} " if pairs else f"\n{{{name}}} "
+                    text = f"\n{{{name},{pairs}}} " if pairs else f"\n{{{name}}} "
                 else:
-                    line = f"\n{name}{{{pairs}}} " if pairs else f"\n{name} "
+                    text = f"\n{name}{{{pairs}}} " if pairs else f"\n{name} "
+                line = text.encode()
                 if line not in written:
                     written.add(line)
-                    beginnings.append(line.encode())
+                    beginnings.append(line)
                     members.append(member)
             if beginnings and (not ends or ends[-1] != len(beginnings)):
                 ends.append(len(beginnings))
