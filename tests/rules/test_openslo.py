@@ -8,10 +8,10 @@ from click.testing import CliRunner, Result
 
 from firsttoken.cli import firsttoken
 from firsttoken.errors import ConfigError
-from firsttoken.rules import scenarios
-from firsttoken.rules.model import Options
+from firsttoken.rules.generate import rule_groups
+from firsttoken.rules.model import Context
+from firsttoken.rules.series import input_series
 from firsttoken.rules.slo import load
-from firsttoken.vocabulary import SEMCONV
 
 DOCUMENTS = """
 apiVersion: openslo/v1
@@ -58,12 +58,17 @@ def test_a_ratio_becomes_an_objective(tmp_path: Path) -> None:
     }
 
 
-def test_its_rules_pass_their_own_tests(tmp_path: Path) -> None:
+def test_its_rules_watch_it(tmp_path: Path) -> None:
     """Without le, for which unit tests cannot make up a value that fits a pattern."""
     text = DOCUMENTS.replace('le="1", job="x"', 'job="x"')
     (tmp_path / "slo.yaml").write_text(turn(tmp_path, text).stdout)
+    read = load(tmp_path / "slo.yaml")
 
-    assert scenarios.run(load(tmp_path / "slo.yaml"), SEMCONV, Options()) >= 8
+    names = [series["series"] for series in input_series(Context(read), read.objectives[0], [], 30)]
+    rule = rule_groups(read)[0].rules[1]
+    assert names == ['ttft_bucket{gen_ai_request_model="some/model",job="x"}',
+                     'ttft_count{gen_ai_request_model="some/model",job="x"}']  # fmt: skip
+    assert 'rate(ttft_bucket{job="x"}[2m])' in rule.expr
 
 
 @pytest.mark.parametrize(
