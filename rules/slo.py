@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, StringConstraints, WithJsonSchema, field_validator, model_validator
 
-from firsttoken.config import Duration, Model, load_yaml
+from firsttoken.config import Duration, Model, load_yaml, parse_duration
 from firsttoken.rules.bounds import ENGINES, EngineName, LatencyKey
 from firsttoken.rules.objectives import (
     METRICS,
@@ -81,11 +81,15 @@ class SloFile(Model):
     def _defaults(cls, data: Any) -> Any:
         if not isinstance(data, dict):
             return data
-        if ("period" in data) == ("calendar" in data):
-            raise ValueError("give either period, such as 30d, or calendar: week, month or quarter")
         found = dict(data)
-        if data.get("calendar") in CALENDARS:
-            found["period"] = CALENDARS[data["calendar"]] * 86400
+        calendar = data.get("calendar")
+        if calendar in CALENDARS:
+            found["period"] = CALENDARS[calendar] * 86400
+        # What was dumped has both, and the period is then the calendar's.
+        given = data.get("period")
+        both = calendar is not None and given is not None
+        if (calendar is None and given is None) or (both and not _same(given, found["period"])):
+            raise ValueError("give either period, such as 30d, or calendar: week, month or quarter")
         if "engine" not in data and isinstance(data.get("source"), str):
             found["engine"] = _engine_of(data["source"])
         return found
@@ -116,6 +120,13 @@ class SloFile(Model):
             if label in reserved:
                 raise ValueError(f"labels: {label} is set by the rules themselves")
         return self
+
+
+def _same(duration: object, seconds: object) -> bool:
+    try:
+        return parse_duration(duration) == parse_duration(seconds)
+    except ValueError:
+        return False
 
 
 def _engine_of(source: str) -> EngineName:

@@ -8,7 +8,7 @@ import pytest
 from firsttoken.errors import ConfigError, FirstTokenError
 from firsttoken.rules import buckets
 from firsttoken.rules.generate import rule_groups
-from firsttoken.rules.slo import Latency, load
+from firsttoken.rules.slo import Latency, SloFile, load
 
 HEAD = "version: firsttoken/v1\nservice: chat\nperiod: {period}\nobjectives:\n"
 TTFT = "  - {name: ttft, kind: latency, metric: ttft, threshold: 500ms, target: 95}\n"
@@ -24,6 +24,15 @@ def write(folder: Path, *objectives: str, period: str = "30d", tail: str = "") -
     file = folder / "slo.yaml"
     file.write_text(HEAD.format(period=period) + "".join(objectives) + tail)
     return file
+
+
+@pytest.mark.parametrize("period", ["period: 28d", "calendar: quarter"])
+def test_what_is_written_out_is_read_back_as_the_same(tmp_path: Path, period: str) -> None:
+    file = write(tmp_path, TTFT)
+    file.write_text(file.read_text().replace("period: 30d", period))
+    read = load(file)
+
+    assert SloFile.model_validate(read.model_dump()) == read
 
 
 def test_numbers_are_exact(tmp_path: Path) -> None:
@@ -47,7 +56,7 @@ def test_numbers_are_exact(tmp_path: Path) -> None:
         ((TTFT.replace("target", "targte"),), "", "unknown key; did you mean target"),
         ((TTFT,), "packs: [stal]\n", "packs.0: .*'stall'"),
         ((TTFT,), "labels: {severity: none}\n", "severity is set by the rules"),
-        ((TTFT,), "calendar: month\n", "give either period, such as 30d, or calendar"),
+        ((TTFT,), "calendar: week\n", "give either period, such as 30d, or calendar"),
         ((TTFT,), "engine_version: new\n", "engine_version: string should match"),
         ((TTFT,), "engine: vlm\n", "engine: input should be 'vllm', 'sglang'"),
         ((RATIO.format(where='{code: "=~("}'),), "", "code: expected a regular expression"),
