@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ REPLICAS, MODELS = 200, ("llama", "qwen", "mistral", "gemma")
 DAY, EVERY, PART = 86400, 60, 7200
 """Seconds: the past, between scrapes, and of one file, which becomes one block."""
 END = 1_790_006_400
+WIDTH = 1600
+"""Pixels of a dashboard; a panel's share of them is how many points Grafana asks for."""
 SHARES = {"finish_reason": ("stop", "length", "error"), "token_type": ("input", "output")}
 WHOLE = "whole"
 """A file that is there when all of the day is."""
@@ -198,11 +200,13 @@ def ask(url: str, expression: str, view: View, *, instant: bool) -> tuple[float,
 def costs(url: str, view: View) -> Iterator[Cost]:
     """Each query of each panel over the day."""
     for uid, shape in dashboards().items():
-        values = {**view.built_in(), **initial(shape)}
         for panel in panels(shape):
+            width = WIDTH * panel["gridPos"]["w"] // 24
+            own = replace(view, pixels=panel.get("maxDataPoints", width))
+            values = {**own.built_in(), **initial(shape)}
             for target in panel["targets"]:
                 text = expand(target["expr"], values)
-                taken, series = ask(url, text, view, instant=bool(target["instant"]))
+                taken, series = ask(url, text, own, instant=bool(target["instant"]))
                 yield Cost(uid, panel["title"], taken, series)
 
 
@@ -223,7 +227,7 @@ def main(arguments: Sequence[str]) -> None:
         config.write_text("{}")
         flags = ["--storage.tsdb.retention.time=100y"]
         _, url = exits.enter_context(servers.prometheus(config, folder, flags=flags))
-        view = View(END - DAY, END - EVERY, EVERY)
+        view = View(END - DAY, END - EVERY, EVERY, WIDTH // 3)
         found = list(costs(url, view))
         beside = {
             metric.name: ask(url, expand(usual(metric), view.built_in()), view, instant=False)

@@ -28,7 +28,7 @@ __all__ = ["ENGINES", "SCRAPE_S", "Engine", "deployment", "main", "shrink", "und
 ROOT = Path(__file__).resolve().parents[1]
 SLO = ROOT / "examples" / "slo.yaml"
 SCRAPE_S = 2
-BEFORE_S, FAULT_S, AFTER_S = 110, 60, 90
+BEFORE_S, FAULT_S, AFTER_S = 80, 50, 50
 QUIET_S = 10
 """Of a run, in seconds: before, during and after the fault, and idle at its start and end."""
 FAULT = {"prefill_slowdown": 12.0, "failing_share": 0.1}

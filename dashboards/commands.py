@@ -215,6 +215,8 @@ def pictures(
         drawn = picture(shape, url, view, out / f"{uid}.png", build=build, theme=theme)
         empty = f", empty: {', '.join(drawn.empty)}" if drawn.empty else ""
         click.echo(f"{drawn.file}: {len(drawn.panels)} panels{empty}")
+        for text in drawn.clipped:
+            click.echo(f"  cut off: {text}")
         wrong = [f"{p['title']}: {p['error']}" for p in drawn.panels if p["error"]]
         failed += [f"{uid}: {problem}" for problem in (*drawn.errors, *wrong)]
     if failed:

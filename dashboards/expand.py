@@ -1,5 +1,6 @@
 """Grafana's template variables and intervals, replaced as Grafana would for one view."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,18 +15,34 @@ PIXELS = 1000
 _REFERENCE = re.compile(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)|\[\[(\w+)\]\]")
 
 
+_STEPS = (1, 2, 5, 10, 15, 20, 30, 60, 120, 300, 600, 900, 1200, 1800, 3600, 7200, 10800, 21600)
+"""Seconds that Grafana rounds a step to."""
+
+
+def _rounded(seconds: float) -> float:
+    """The step that Grafana takes: it goes up to the next one from half-way on."""
+    for step, longer in itertools.pairwise(_STEPS):
+        if seconds < (step + longer) / 2:
+            return float(step)
+    return float(_STEPS[-1])
+
+
 @dataclass(frozen=True, slots=True)
 class View:
-    """The time range that a dashboard shows, in unix seconds, and the scrape interval behind it."""
+    """The time range that a dashboard shows, in unix seconds, and the scrape interval behind it.
+
+    ``pixels`` is how wide a panel is: Grafana asks for about as many points.
+    """
 
     start: float
     end: float
     scrape_interval: float
+    pixels: int = PIXELS
 
     @property
     def step(self) -> float:
         """Seconds between points (``$__interval``)."""
-        return max(self.scrape_interval, float(round((self.end - self.start) / PIXELS)))
+        return max(self.scrape_interval, _rounded((self.end - self.start) / self.pixels))
 
     def built_in(self) -> dict[str, str]:
         """Grafana's own variables.

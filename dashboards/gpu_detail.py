@@ -40,7 +40,7 @@ def gpu_chart(
     """A line for each GPU, from an expression that keeps ``KEY`` apart."""
     return timeseries(
         title,
-        f"{text} The {MOST} GPUs with the highest peaks.",
+        f"{text} The {MOST} GPUs that are highest over the time range.",
         [query(measures.highest(MOST, expression, *_labels(scope)), _legend(scope))],
         unit,
         width=width,

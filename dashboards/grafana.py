@@ -71,6 +71,8 @@ class Panel(core.Panel):  # type: ignore[misc]  # grafanalib has no types
     options: Mapping[str, Any] = attr.Factory(dict)
     defaults: Mapping[str, Any] = attr.Factory(dict)
     overrides: Sequence[Mapping[str, Any]] = ()
+    points: int | None = None
+    """Points to ask for at most; None for one a pixel."""
 
     def to_json_data(self) -> dict[str, Any]:
         """The panel with what it needs and nothing else."""
@@ -91,6 +93,8 @@ class Panel(core.Panel):  # type: ignore[misc]  # grafanalib has no types
             shape |= {"datasource": dict(DATASOURCE), "targets": targets}
         if self.transformations:
             shape["transformations"] = list(self.transformations)
+        if self.points:
+            shape["maxDataPoints"] = self.points
         if self.links:
             shape["links"] = list(self.links)
         return shape

@@ -35,8 +35,7 @@ def hit_share(scope: Scope, tier: str = "") -> str:
     """The share of looked-up prompt tokens that a prefix cache had."""
     chosen = of_tier(scope, tier)
     looked_up = promql.rate(PREFIX_CACHE_QUERIES, WINDOW, chosen)
-    value = promql.divide(promql.rate(PREFIX_CACHE_HITS, WINDOW, chosen), looked_up)
-    return measures.or_idle(value, looked_up)
+    return f"({promql.rate(PREFIX_CACHE_HITS, WINDOW, chosen)}) / ({looked_up})"
 
 
 def _tiles(scope: Scope) -> tuple[Panel, ...]:

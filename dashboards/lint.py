@@ -182,7 +182,7 @@ def _objection(expression: str) -> str:
 
 def _selector_rules(linted: _Linted, panel: str, selector: Selector) -> Iterator[Finding]:
     rating = _RATES & set(selector.functions[:1])
-    if rating and selector.window != "$__rate_interval":
+    if rating and selector.window != "$__rate_interval" and not selector.pinned:
         yield linted.finding(
             "target-rate-interval-rule", f"{selector.name}[{selector.window}]", panel
         )
@@ -268,7 +268,7 @@ def _shape(linted: _Linted) -> Iterator[Finding]:
             yield linted.finding("link-variables", told)
     for panel in every:
         defaults = panel["fieldConfig"]["defaults"]
-        if "maxDataPoints" in panel:
+        if "maxDataPoints" in panel and panel["type"] != "heatmap":
             yield linted.finding("resolution", "maxDataPoints is set", panel["title"])
         if panel["type"] == "gauge" and not {"min", "max"} <= set(defaults):
             yield linted.finding("bounds", "a gauge needs min and max", panel["title"])

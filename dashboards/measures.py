@@ -4,6 +4,7 @@ Each gives NaN where the series exist and nothing happened ("no traffic"), and n
 no series exists ("not reported").
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any
@@ -99,9 +100,9 @@ def or_idle(value: str, traffic: str) -> str:
 
 
 def mean(metric: Metric, scope: Scope) -> str:
-    """A histogram's mean."""
-    value = promql.mean(metric, WINDOW, scope)
-    return or_idle(value, promql.count_rate(metric, WINDOW, scope))
+    """A histogram's mean; 0/0 is NaN, which says that nothing happened."""
+    total = promql.sum_rate(metric, WINDOW, scope)
+    return f"({total}) / ({promql.count_rate(metric, WINDOW, scope)})"
 
 
 def p95(metric: Metric, scope: Scope) -> str:
@@ -130,10 +131,13 @@ def finished(scope: Scope, reason: str | None = None) -> str:
 
 
 def error_share(scope: Scope) -> str:
-    """The share of ended requests that ended with an error; client aborts are not errors."""
+    """The share of ended requests that ended with an error; client aborts are not errors.
+
+    It is 0/0, NaN, where none ended.
+    """
     ended = finished(scope)
     failed = f"({finished(scope, 'error')} or 0 * {ended})"
-    return or_idle(f"{failed} / ({ended} > 0)", ended)
+    return f"{failed} / ({ended})"
 
 
 def kv_usage(scope: Scope) -> list[Query]:
@@ -162,22 +166,37 @@ def within(metric: Metric, bound: str, scope: Scope) -> str:
     good = f"sum{scope.grouping()} (rate({series}))"
     measured = promql.count_rate(metric, WINDOW, scope)
     every = f"({measured} + ({finished(scope, 'error')} or 0 * {measured}))"
-    return or_idle(f"{good} / ({every} > 0)", measured)
+    return f"({good}) / ({every})"
 
 
 def highest(most: int, value: str, *labels: str) -> str:
-    """Of a value that ``labels`` keep apart, the series with the highest peaks in the time range.
+    """Of a value that ``labels`` keep apart, the series that are highest over the time range.
 
     ``topk`` alone picks anew at each step: over a day every series has its turn.
     """
-    peaks = f"max_over_time(({value})[$__range:$__interval] @ end())"
-    return f"({value}) and on ({', '.join(labels)}) topk({most}, {peaks})"
+    return f"({value}) and on ({', '.join(labels)}) topk({most}, {_over_range(value)})"
 
 
 def lowest(most: int, value: str, *labels: str) -> str:
-    """As ``highest``, the series with the lowest value at any time of the range."""
-    troughs = f"min_over_time(({value})[$__range:$__interval] @ end())"
-    return f"({value}) and on ({', '.join(labels)}) bottomk({most}, {troughs})"
+    """As ``highest``, the series that are lowest over the time range."""
+    return f"({value}) and on ({', '.join(labels)}) bottomk({most}, {_over_range(value)})"
+
+
+_BARE = re.compile(r"(?P<series>[a-zA-Z_:][\w:]*\{[^{}]*\}|(?P<any>\{[^{}]*\}))(?!\[)")
+
+
+def _over_range(value: str) -> str:
+    """The same value of the time range as a whole, computed once: rates over it, and means.
+
+    Series of several names keep them, so that no two become one, and give their newest value.
+    """
+
+    def whole(found: re.Match[str]) -> str:
+        function = "last_over_time" if found["any"] else "avg_over_time"
+        return f"{function}({found['series']}[$__range] @ end())"
+
+    rates = value.replace(f"[{WINDOW}]", "[$__range] @ end()")
+    return _BARE.sub(whole, rates)
 
 
 def answering(scope: Scope) -> str:

@@ -22,6 +22,8 @@ __all__ = [
     "timeseries",
 ]
 
+HEATMAP_COLUMNS = 240
+"""More would be narrower than two pixels, and each costs all buckets of all replicas."""
 MANY_HEIGHT = 10
 """Grid units below which a legend with a line a series hides the lines."""
 Overrides = Sequence[Mapping[str, Any]]
@@ -213,6 +215,7 @@ def heatmap(title: str, description: str, expression: str, unit: str, *, width: 
     """A histogram over time; the expression keeps ``le`` apart and may be an increase."""
     return Panel(
         kind="heatmap",
+        points=HEATMAP_COLUMNS,
         title=title,
         description=description,
         targets=[query(expression, "{{le}}", shape="heatmap")],

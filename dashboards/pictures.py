@@ -38,6 +38,8 @@ class Picture:
     file: Path
     panels: tuple[Mapping[str, Any], ...]
     errors: tuple[str, ...]
+    clipped: tuple[str, ...] = ()
+    """Texts that are cut off, each after its panel's title."""
 
     @property
     def empty(self) -> tuple[str, ...]:
@@ -139,4 +141,4 @@ def picture(
         report = json.loads(html.unescape(found[1]))
         size = f"--window-size=1600,{int(report['height'])}"
         _chromium(url, size, f"--screenshot={file.resolve()}")
-    return Picture(file, tuple(report["panels"]), tuple(report["errors"]))
+    return Picture(file, tuple(report["panels"]), tuple(report["errors"]), tuple(report["clipped"]))

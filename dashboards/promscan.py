@@ -44,13 +44,15 @@ class Label:
 class Selector:
     """One vector or matrix selector; ``name`` is empty when ``__name__`` is matched in braces.
 
-    ``window`` is what stands in brackets, ``functions`` what it stands in, the nearest first.
+    ``window`` is what stands in brackets, ``functions`` what it stands in, the nearest first;
+    ``pinned`` whether it is read at one moment whatever the time asked for (``@``).
     """
 
     name: str
     labels: tuple[Label, ...]
     window: str
     functions: tuple[str, ...]
+    pinned: bool = False
 
     def matches(self, known: str) -> bool:
         """Whether the selector can find a series of this name."""
@@ -147,4 +149,5 @@ def _selector(
         window = "".join(text for _, text in tokens[index + 1 : end])
         index = end + 1
     around = tuple(function for function in functions if function)
-    return Selector(name, _labels(labels), window, around), index
+    pinned = index < len(tokens) and tokens[index][1] == "@"
+    return Selector(name, _labels(labels), window, around, pinned), index

@@ -33,7 +33,7 @@ __all__ = ["UID", "board"]
 
 UID = "firsttoken-replica"
 MOST = 20
-"""Lines in a chart at most: those with the highest peaks."""
+"""Lines in a chart at most: those that are highest over the time range."""
 ROWS = 100
 LETTERS = "ABCDEFGHIJ"
 
@@ -206,10 +206,13 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
         idle_too: bool = False,
     ) -> Panel:
         shown = [measures.highest(MOST // 2 if idle_too else MOST, expression, *keys)]
-        which = f"The {MOST} replicas with the highest peaks."
+        which = f"The {MOST} replicas that are highest over the time range."
         if idle_too:
             shown.append(measures.lowest(MOST // 2, expression, *keys))
-            which = f"The {MOST // 2} replicas with the highest peaks and as many with the lowest."
+            which = (
+                f"The {MOST // 2} replicas that are highest over the time range, and the "
+                f"{MOST // 2} that are lowest."
+            )
         return timeseries(
             title,
             f"{text} {which}",

@@ -6,6 +6,7 @@ import os
 import secrets
 import signal
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,7 +15,7 @@ from rich.console import Console
 
 from firsttoken.config import load_yaml, validate_model
 from firsttoken.errors import CheckFailedError, NotJudgedError, UsageError
-from firsttoken.loadgen import presets
+from firsttoken.loadgen import annotations, presets
 from firsttoken.loadgen.dialect import DIALECTS
 from firsttoken.loadgen.judge import Objective, goodput, judge, parse_objective
 from firsttoken.loadgen.live import Progress, default_progress, shown
@@ -125,6 +126,11 @@ then is kept).
     metavar="TIME",
     help="Begin then: RFC 3339, Unix seconds, or every:1m for the next full minute.",
 )
+@click.option(
+    "--grafana",
+    metavar="URL",
+    help=f"Mark the run on the dashboards of this Grafana; its token in {annotations.TOKEN}.",
+)
 def run(
     target: str,
     file: Path | None,
@@ -139,6 +145,7 @@ def run(
     shard: str | None,
     run_id: str | None,
     start_at: str | None,
+    grafana: str | None,
     **flags: Any,
 ) -> int:
     """Run a load against a server and print how it fared."""
@@ -149,7 +156,9 @@ def run(
         raise UsageError("--workers are those of a --cluster; for this machine see processes")
     team = _ray(workers) if cluster else None
     how = "none" if quiet else progress or default_progress()
-    done = with_fast_loop(_run(settings, target, out, how, part, team, listen))
+    with _marked(grafana, settings, target, part) as finish:
+        done = with_fast_loop(_run(settings, target, out, how, part, team, listen))
+        finish(done)
     if (how != "json" and not quiet) or as_data:
         print_report(done, promises, "json" if as_data else "text")
     if any(one.lost for one in done.shards):
@@ -168,6 +177,19 @@ def _ray(workers: int | None) -> Team:
     from firsttoken.loadgen.raycluster import connect  # only this flag needs Ray
 
     return connect(workers)
+
+
+def _marked(
+    grafana: str | None, settings: LoadFile, target: str, part: Part | None
+) -> AbstractContextManager[annotations.Finish]:
+    """The run's mark in Grafana, once however many shards it has.  Raises UsageError."""
+    first = part is None or part.shard.index == 0
+    return annotations.marked(
+        grafana if first else None,
+        os.environ.get(annotations.TOKEN),
+        annotations.plan(settings.model_dump(), target),
+        lambda text: click.echo(f"firsttoken: {text}", err=True),
+    )
 
 
 def _part(shard: str | None, run_id: str | None, start_at: str | None) -> Part | None:

@@ -90,7 +90,7 @@ function Body({ panel, frames, width, height, view, theme }) {
 
 async function framesOf(panel, view, values, width, registry, theme) {
   let frames = [];
-  for (const target of panel.targets || []) frames.push(...await query(target, view, values, Math.floor(width)));
+  for (const target of panel.targets || []) frames.push(...await query(target, view, values, Math.floor(panel.maxDataPoints || width)));
   if (panel.transformations?.length) {
     frames = await new Promise((done, failed) => transformDataFrame(panel.transformations, frames).subscribe({ next: done, error: failed }));
   }
@@ -131,6 +131,14 @@ async function items(dashboard, view, theme) {
   return panels;
 }
 
+// Texts that end in an ellipsis, as "panel: text": what a reader cannot read.
+function clipped() {
+  const cut = (element) => !element.children.length && element.textContent.trim()
+    && element.scrollWidth > element.clientWidth + 1 && getComputedStyle(element).textOverflow === "ellipsis";
+  return [...document.querySelectorAll("[data-panel]")].flatMap((panel) =>
+    [...panel.querySelectorAll("*")].filter(cut).map((element) => `${panel.dataset.panel}: ${element.textContent}`));
+}
+
 async function main() {
   registerTransformers();
   const { dashboard, view, mode } = await (await fetch("dashboard.json")).json();
@@ -140,13 +148,14 @@ async function main() {
   createRoot(document.getElementById("root")).render(<ThemeContext.Provider value={theme}><GlobalStyles />
     <div style={{ position: "relative", width: WIDTH, height, background: theme.colors.background.canvas, color: theme.colors.text.primary, fontFamily: "Inter, Helvetica, Arial" }}>
       <h2 style={{ margin: 0, padding: 8 }}>{dashboard.title}</h2>
-      {shown.map(({ panel, box, frames, error }, i) => <div key={i} style={{ position: "absolute", ...box }}>{panel.type === "row"
+      {shown.map(({ panel, box, frames, error }, i) => <div key={i} data-panel={panel.title} style={{ position: "absolute", ...box }}>{panel.type === "row"
         ? <h3 style={{ margin: 6 }}>{panel.title}</h3>
         : <Boundary title={panel.title}><PanelChrome title={panel.title} description={panel.description} width={box.width} height={box.height} statusMessage={error}>
           {(width, inner) => <Boundary title={panel.title}><Body {...{ panel, frames, view, theme, width, height: inner }} /></Boundary>}
         </PanelChrome></Boundary>}</div>)}
     </div></ThemeContext.Provider>);
   setTimeout(() => {
+    report.clipped = clipped();
     const script = document.createElement("script");
     Object.assign(script, { type: "application/json", id: "report", textContent: JSON.stringify({ ...report, height }) });
     document.body.appendChild(script);

@@ -1,0 +1,168 @@
+"""A load test marks itself in Grafana, and no Grafana can break a load test."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from firsttoken.errors import UsageError
+from firsttoken.loadgen.annotations import marked, plan
+from firsttoken.servers import announced_address, free_port, start
+
+TOKEN = "glsa_secret"
+
+
+class Fake(ThreadingHTTPServer):
+    """The two endpoints of Grafana's annotations, with the answers of its documentation."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.notes: dict[int, dict[str, Any]] = {}
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Fake
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base's name
+        pass
+
+    def answer(self, status: int, body: object) -> None:
+        text = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    def taken(self) -> dict[str, Any] | None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.headers["Authorization"] == f"Bearer {TOKEN}":
+            return dict(body)
+        self.answer(401, {"message": "Invalid API key"})
+        return None
+
+    def do_POST(self) -> None:
+        note = self.taken()
+        if note is not None and self.path == "/api/annotations":
+            self.server.notes[7] = note
+            self.answer(200, {"id": 7, "message": "Annotation added"})
+
+    def do_PATCH(self) -> None:
+        note = self.taken()
+        if note is not None:
+            self.server.notes[int(self.path.rsplit("/", 1)[1])] |= note
+            self.answer(200, {"message": "Annotation patched"})
+
+
+@pytest.fixture(name="grafana")
+def _grafana() -> Iterator[Fake]:
+    with Fake() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(name="engine")
+def _engine(tmp_path: Path) -> Iterator[str]:
+    command = [sys.executable, "-m", "firsttoken", "simulate", "--listen", "127.0.0.1:0"]
+    with start("simulate", command, tmp_path / "simulate.log") as child:
+        yield announced_address(child)
+
+
+def load(target: str, grafana: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
+    command = [
+        *(sys.executable, "-m", "firsttoken", "load", "run", "--target", target),
+        *("--grafana", grafana, "--rate", "10", "--duration", "1s", "--warmup", "0s"),
+        *("--prompt-tokens", "20", "--output-tokens", "4", "--progress", "none"),
+    ]
+    return subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "FIRSTTOKEN_GRAFANA_TOKEN": token},
+    )
+
+
+def test_a_run_is_marked_from_its_start_to_its_end_with_what_came_of_it(
+    grafana: Fake, engine: str
+) -> None:
+    done = load(engine, f"{grafana.url}/")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    (note,) = grafana.notes.values()
+    assert note["tags"] == ["loadtest", "firsttoken"]
+    assert 1000 <= note["timeEnd"] - note["time"] < 30_000
+    assert f"load test of {engine}, 10 requests/s, poisson: " in note["text"]
+    assert "0 failed" in note["text"]
+    assert "TTFT p95" in note["text"]
+
+
+def test_a_grafana_that_refuses_or_is_not_there_costs_only_the_mark(
+    grafana: Fake, engine: str
+) -> None:
+    gone = f"http://127.0.0.1:{free_port()}"
+
+    refused, missing = load(engine, grafana.url, "wrong"), load(engine, gone)
+
+    assert (refused.returncode, missing.returncode) == (0, 0)
+    assert refused.stderr == (
+        f"firsttoken: no annotation in Grafana at {grafana.url}: HTTP 401 Unauthorized\n"
+    )
+    assert "Connection refused" in missing.stderr
+    assert "requests" in refused.stdout
+
+
+def test_a_run_that_breaks_leaves_a_mark_that_ends(grafana: Fake) -> None:
+    with (
+        pytest.raises(RuntimeError),
+        marked(grafana.url, TOKEN, "load test", lambda text: pytest.fail(text)),
+    ):
+        raise RuntimeError
+
+    assert grafana.notes[7]["text"] == "load test: broken off"
+    assert grafana.notes[7]["timeEnd"] >= grafana.notes[7]["time"]
+
+
+@pytest.mark.parametrize(
+    ("url", "token", "said"),
+    [
+        ("grafana", TOKEN, "expected an address"),
+        ("http://x", "", "FIRSTTOKEN_GRAFANA_TOKEN"),
+        ("http://me:secret@x", TOKEN, "no user and password in the address"),
+    ],
+)
+def test_an_address_or_token_that_cannot_be_is_said_before_the_run(
+    url: str, token: str, said: str
+) -> None:
+    with pytest.raises(UsageError, match=said), marked(url, token, "load test", print):
+        pytest.fail("the run began")
+
+
+def test_a_plan_is_told_in_a_line_without_a_password() -> None:
+    open_loop = {"arrivals": {"kind": "poisson", "rate": 4.0}}
+    closed = {"arrivals": {"kind": "closed", "concurrency": 16}}
+    steps = {"arrivals": {"kind": "steps"}}
+
+    told = [plan(load, "http://me:secret@engine:8000") for load in (open_loop, closed, steps)]
+
+    assert told == [
+        "load test of http://engine:8000, 4 requests/s, poisson",
+        "load test of http://engine:8000, 16 requests at once",
+        "load test of http://engine:8000, steps arrivals",
+    ]
