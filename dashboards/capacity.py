@@ -72,7 +72,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
     return reported(
         lambda: stat(
             "Output tokens/s",
-            "Tokens generated per second.",
+            "Tokens generated per second by the chosen engines, now.",
             [query(_output(scope), "tokens/s")],
             "short",
             width=4,

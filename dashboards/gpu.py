@@ -123,7 +123,7 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
         ),
         lambda: stat(
             "Power",
-            "Power drawn by the chosen GPUs together.",
+            "Power drawn by the chosen GPUs together; idle ones draw a part of it too.",
             [query(promql.gauge(POWER, scope), "power")],
             "watt",
         ),

@@ -107,7 +107,7 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
     return reported(
         lambda: timeseries(
             "KV cache usage",
-            "Fullest, mean and emptiest engine.",
+            "Fullest, mean and emptiest engine. Far apart: the load is not balanced.",
             measures.kv_usage(scope),
             "percentunit",
             width=12,
@@ -115,7 +115,7 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
         ),
         lambda: timeseries(
             "KV cache usage by instance",
-            "The 20 fullest instances.",
+            "The 20 fullest instances. One that fills alone gets the long prompts.",
             [
                 query(
                     measures.highest(
@@ -130,7 +130,8 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
         ),
         lambda: timeseries(
             "Preemptions by instance",
-            "Preempted requests per second; the 20 instances with the most.",
+            "Preempted requests per second; the 20 instances with the most. One alone: routing. "
+            "All: memory.",
             [
                 query(
                     measures.highest(20, promql.rate(PREEMPTIONS, WINDOW, by_engine), "instance"),
@@ -169,7 +170,8 @@ def _prefix(scope: Scope) -> tuple[Panel, ...]:
         hits = promql.rate(PREFIX_CACHE_HITS, WINDOW, scope)
         return timeseries(
             "Prompt tokens/s found and computed",
-            "Prompt tokens per second: found in a cache, and left to compute.",
+            "Prompt tokens per second: found in a cache, and left to compute. What is left is what "
+            "prefill works on.",
             [query(hits, "found"), query(f"{looked_up} - {hits}", "computed")],
             "short",
             stacked=True,

@@ -257,7 +257,8 @@ def _series(scope: Scope) -> tuple[Panel, ...]:
     return reported(
         lambda: timeseries(
             "Samples by job",
-            "Samples that Prometheus stores at each scrape, by job.",
+            "Samples that Prometheus stores at each scrape, by job. Steady growth is a label that "
+            "never stops taking new values.",
             [
                 query(
                     f"sum by (job) ({_standard('scrape_samples_post_metric_relabeling')})",

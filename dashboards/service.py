@@ -344,7 +344,8 @@ def _heatmaps(scope: Scope) -> tuple[Panel, ...]:
             lambda metric=metric, title=title: heatmap(
                 f"{title}, distribution",
                 "Requests (for inter-token latency: gaps) in each bucket over time. Two bands are "
-                "two kinds of request, or two kinds of replica; a percentile hides that.",
+                "two kinds of request, or two kinds of replica; a percentile hides that. Engines "
+                "report no exemplars: to a slow request's trace the way is its replica's.",
                 measures.distribution(metric, scope),
                 "s",
             )

@@ -34,31 +34,29 @@ GOOD, WARN, BAD, NEUTRAL = "#56A64B", "#FF9830", "#E02F44", "#8E8E8E"
 OBJECTIVE = "#F2495C"
 """Lines that a value is held against."""
 
-BLUE, SKY, PURPLE, YELLOW, TEAL = "#3274D9", "#8AB8FF", "#B877D9", "#F2CC0C", "#37BBB0"
+BLUE, SKY, MAGENTA, YELLOW, TEAL = "#3274D9", "#8AB8FF", "#CC66B3", "#F2CC0C", "#37BBB0"
 
 BY_MEANING: Mapping[str, str] = {
     "p50": SKY,
     "p95": BLUE,
-    "p99": PURPLE,
+    "p99": MAGENTA,
     "mean": YELLOW,
     "queue": YELLOW,
     "prefill": BLUE,
-    "decode": PURPLE,
+    "decode": MAGENTA,
     "input": SKY,
     "output": BLUE,
     "running": BLUE,
     "waiting": YELLOW,
-    "stop": GOOD,
-    "length": SKY,
-    "abort": NEUTRAL,
+    "stop": TEAL,
+    "length": BLUE,
+    "abort": YELLOW,
     "error": BAD,
-    "2xx": GOOD,
+    "2xx": TEAL,
     "4xx": YELLOW,
     "5xx": BAD,
-    "good": GOOD,
+    "good": TEAL,
     "bad": BAD,
-    "used": BLUE,
-    "free": NEUTRAL,
 }
 
 

@@ -63,6 +63,7 @@ def test_every_panel_is_drawn_without_an_error(
             assert drawn.errors == ()
             assert [p for p in drawn.panels if p["error"]] == []
             assert set(drawn.empty) == EMPTY.get(uid, set())
+            assert drawn.clipped == ()
             assert file.read_bytes().startswith(b"\x89PNG")
 
 

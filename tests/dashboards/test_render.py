@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from firsttoken.catalogue import METRICS, REQUEST_MODEL
 from firsttoken.dashboards.commands import dashboards as command
-from firsttoken.dashboards.render import configmap, dashboards, to_json
+from firsttoken.dashboards.render import configmap, dashboards, grafana_dashboard, to_json
 from firsttoken.vocabulary import Variant, Vocabulary
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "dashboards"
@@ -111,6 +111,17 @@ def test_all_dashboards_fit_into_one_configmap_that_holds_the_same_json() -> Non
         "annotations": {"grafana_folder": "Models"},
     }
     assert {json.loads(text)["uid"]: json.loads(text) for text in made["data"].values()} == shapes
+
+
+def test_every_form_holds_the_same_bytes_of_a_dashboard() -> None:
+    for uid, shape in dashboards().items():
+        config = configmap(uid, {uid: shape})
+        resource = grafana_dashboard(shape)
+
+        (text,) = config["data"].values()
+        assert text == resource["spec"]["json"]
+        assert json.loads(text) == json.loads(to_json(shape))
+        assert len(text.encode()) < 1_048_576
 
 
 def test_dashboards_too_large_for_a_configmap_are_refused() -> None:

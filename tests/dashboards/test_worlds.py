@@ -21,7 +21,7 @@ import requests
 import yaml
 
 from firsttoken import recorded
-from firsttoken.dashboards.check import PanelResult, check
+from firsttoken.dashboards.check import PanelResult, check, check_settings
 from firsttoken.dashboards.expand import View, expand, initial, panels
 from firsttoken.dashboards.render import dashboards
 from firsttoken.prometheus import Prometheus
@@ -299,6 +299,22 @@ def test_an_outage_is_red_and_no_tile_shows_what_was_before(
     assert found.value("firsttoken-slo", "Lost in 1 h", "one-replica-down") == 1
     assert found.ask("firsttoken-service", "TTFT p95", "all-down") == [()]
     assert found.ask("firsttoken-service", "Fullest KV cache", "all-down") == [()]
+
+
+@pytest.mark.parametrize("uid", ["firsttoken-service", "firsttoken-capacity", "firsttoken-gpu"])
+def test_no_choice_at_the_top_breaks_a_panel(uid: str, embedded: World) -> None:
+    times: dict[str, float] = {"end": embedded.last, "seconds": RANGE_S}
+    found = check_settings(
+        embedded.prometheus, SHAPES[uid], **times, scrape_interval=embedded.every
+    )
+
+    assert {name.partition("=")[0] for name in found} >= {"as opened", "job", "instance"}
+    broken = [(name, r) for name, rs in found.items() for r in rs if r.status == "broken"]
+    assert broken == []
+    for name in found:
+        if name.startswith("instance="):
+            titles = {r.panel for r in found[name] if r.status == "data"}
+            assert titles, name
 
 
 # --- The truth --------------------------------------------------------------------------------
