@@ -47,12 +47,12 @@ _HOT = steps((None, GOOD), (80, WARN), (90, BAD))
 def memory_share(scope: Scope) -> str:
     """Used GPU memory over all of it; the total is the limit, or used and free together."""
     used = promql.gauge(GPU_MEMORY_USAGE, scope)
-    totals = []
+    wholes = []  # the whole over the used part: it reads each series once
     if scope.vocabulary.reports(GPU_MEMORY_LIMIT):
-        totals.append(promql.gauge(GPU_MEMORY_LIMIT, scope))
+        wholes.append(f"{promql.gauge(GPU_MEMORY_LIMIT, scope)} / {used}")
     if scope.vocabulary.reports(GPU_MEMORY_FREE):
-        totals.append(f"({used} + {promql.gauge(GPU_MEMORY_FREE, scope)})")
-    return f"{used} / ({' or '.join(totals)} > 0)" if totals else used
+        wholes.append(f"(1 + {promql.gauge(GPU_MEMORY_FREE, scope)} / {used})")
+    return f"1 / ({' or '.join(wholes)})" if wholes else used
 
 
 def computing(scope: Scope, metric: Metric) -> Scope:

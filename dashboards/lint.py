@@ -25,6 +25,8 @@ from firsttoken.vocabulary import SEMCONV, Vocabulary
 __all__ = ["EXCLUSIONS", "Exclusion", "Finding", "lint"]
 
 MOST_PANELS, MOST_QUERIES = 40, 60
+FEWEST_POINTS = 240
+"""Of an hour: one for each scrape every 15 s."""
 UNITS = frozenset(
     {"bytes", "celsius", "joule", "ops", "percentunit", "reqps", "s", "short", "watt"}
 )  # those of Grafana's closed list that the dashboards use
@@ -268,8 +270,8 @@ def _shape(linted: _Linted) -> Iterator[Finding]:
             yield linted.finding("link-variables", told)
     for panel in every:
         defaults = panel["fieldConfig"]["defaults"]
-        if "maxDataPoints" in panel and panel["type"] != "heatmap":
-            yield linted.finding("resolution", "maxDataPoints is set", panel["title"])
+        if panel.get("maxDataPoints", FEWEST_POINTS) < FEWEST_POINTS:
+            yield linted.finding("resolution", "too few points to see a minute", panel["title"])
         if panel["type"] == "gauge" and not {"min", "max"} <= set(defaults):
             yield linted.finding("bounds", "a gauge needs min and max", panel["title"])
 

@@ -10,6 +10,7 @@ from firsttoken.dashboards.style import BLUE, NOT_REPORTED, idle_mapping, steps
 
 __all__ = [
     "MANY_HEIGHT",
+    "PERCENTILE_POINTS",
     "bar_gauge",
     "heatmap",
     "instant",
@@ -22,8 +23,8 @@ __all__ = [
     "timeseries",
 ]
 
-HEATMAP_COLUMNS = 240
-"""More would be narrower than two pixels, and each costs all buckets of all replicas."""
+HEATMAP_COLUMNS, PERCENTILE_POINTS = 240, 400
+"""Points at most where each one costs all buckets of all replicas; an hour has no more scrapes."""
 MANY_HEIGHT = 10
 """Grid units below which a legend with a line a series hides the lines."""
 Overrides = Sequence[Mapping[str, Any]]
@@ -64,6 +65,7 @@ def timeseries(
     overrides: Overrides = (),
     lines: Mapping[str, Any] | None = None,
     many: bool = False,
+    points: int | None = None,
     empty: str = NOT_REPORTED,
 ) -> Panel:
     """Lines over time.
@@ -88,6 +90,7 @@ def timeseries(
     }
     return Panel(
         kind="timeseries",
+        points=points,
         title=title,
         description=description,
         targets=list(queries),

@@ -28,7 +28,15 @@ from firsttoken.dashboards.board import (
 )
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
-from firsttoken.dashboards.panels import heatmap, instant, query, stat, table, timeseries
+from firsttoken.dashboards.panels import (
+    PERCENTILE_POINTS,
+    heatmap,
+    instant,
+    query,
+    stat,
+    table,
+    timeseries,
+)
 from firsttoken.dashboards.style import (
     BAD,
     GOOD,
@@ -153,6 +161,7 @@ def _latency(scope: Scope) -> tuple[Panel, ...]:
             ],
             "s",
             height=9,
+            points=PERCENTILE_POINTS,
             overrides=[*colours("p50", "p95", "p99", "mean"), objective_line()],
         )
 
