@@ -202,6 +202,7 @@ def _table(scope: Scope) -> tuple[Panel, ...]:
                 by_name("Instance", {"id": "links", "value": [link]}),
                 by_name("XID", {"id": "mappings", "value": [NO_XID]}),
                 by_name("Index", {"id": "custom.width", "value": 70}),
+                by_name("GPU", {"id": "custom.width", "value": 330}),
                 by_name("Vendor", {"id": "custom.width", "value": 90}),
                 by_name("Model", {"id": "custom.width", "value": 210}),
                 *(

@@ -213,6 +213,11 @@ def _overview(objectives: Objectives) -> Panel:
     )
 
 
+def _named(tier: str) -> str:
+    """A tier of the alert as a legend has it."""
+    return tier.replace("_", ", ")
+
+
 def _history(objectives: Objectives) -> tuple[Panel, ...]:
     key = (recorded.SERVICE_LABEL, recorded.OBJECTIVE_LABEL, objectives.model)
     legend = legend_of(*key)
@@ -225,6 +230,7 @@ def _history(objectives: Objectives) -> tuple[Panel, ...]:
             "percentunit",
             minimum=None,
             maximum=1,
+            many=True,
             lines=steps((None, BLUE), (0, BAD)),
         ),
         timeseries(
@@ -234,6 +240,7 @@ def _history(objectives: Objectives) -> tuple[Panel, ...]:
             "An alert needs a short and a long window at once.",
             [query(objectives.burn_by_window(), "{{window}}")],
             "short",
+            height=MANY_HEIGHT,
             lines=steps((None, BLUE), (1, WARN)),
         ),
         timeseries(
@@ -242,12 +249,11 @@ def _history(objectives: Objectives) -> tuple[Panel, ...]:
             "in whichever of its two windows it is lower, for the objective where it is highest. "
             "Above the line the alert fires, once there are a few bad events at all; a page wakes "
             "somebody, a ticket waits for the morning.",
-            [
-                query(f"max({objectives.closeness(tier)})", tier.replace("_", ", "))
-                for tier in recorded.TIERS
-            ],
+            [query(f"max({objectives.closeness(tier)})", _named(tier)) for tier in recorded.TIERS],
             "percentunit",
+            height=MANY_HEIGHT,
             lines=steps((None, BLUE), (1, BAD)),
+            overrides=colours(*(_named(tier) for tier in recorded.TIERS)),
         ),
     )
 

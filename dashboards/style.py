@@ -55,6 +55,10 @@ BY_MEANING: Mapping[str, str] = {
     "2xx": TEAL,
     "4xx": YELLOW,
     "5xx": BAD,
+    "page, fast": MAGENTA,
+    "page, slow": BLUE,
+    "ticket, fast": SKY,
+    "ticket, slow": YELLOW,
     "good": TEAL,
     "bad": BAD,
 }
