@@ -16,7 +16,7 @@ from firsttoken.dashboards import measures, variables
 from firsttoken.dashboards.board import Board, Section, reported, service_notes
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
-from firsttoken.dashboards.panels import PERCENTILE_POINTS, instant, query, stat, text, timeseries
+from firsttoken.dashboards.panels import COSTLY_POINTS, instant, query, stat, text, timeseries
 from firsttoken.dashboards.scatter import xy_chart
 from firsttoken.dashboards.style import colours, objective_line
 from firsttoken.promql import Scope
@@ -197,7 +197,7 @@ def _history(scope: Scope) -> tuple[Panel, ...]:
                 query(variables.threshold(TIME_TO_FIRST_TOKEN), "objective"),
             ],
             "s",
-            points=PERCENTILE_POINTS,
+            points=COSTLY_POINTS,
             overrides=[*colours("p95"), objective_line()],
         ),
         lambda: timeseries(

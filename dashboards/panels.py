@@ -10,7 +10,7 @@ from firsttoken.dashboards.style import BLUE, NOT_REPORTED, idle_mapping, steps
 
 __all__ = [
     "MANY_HEIGHT",
-    "PERCENTILE_POINTS",
+    "COSTLY_POINTS",
     "bar_gauge",
     "heatmap",
     "instant",
@@ -23,8 +23,8 @@ __all__ = [
     "timeseries",
 ]
 
-HEATMAP_COLUMNS, PERCENTILE_POINTS = 240, 400
-"""Points at most where each one costs all buckets of all replicas; an hour has no more scrapes."""
+HEATMAP_COLUMNS, COSTLY_POINTS = 240, 400
+"""Points at most where each one reads all replicas, or all their buckets: an hour's scrapes."""
 MANY_HEIGHT = 10
 """Grid units below which a legend with a line a series hides the lines."""
 Overrides = Sequence[Mapping[str, Any]]
@@ -90,7 +90,7 @@ def timeseries(
     }
     return Panel(
         kind="timeseries",
-        points=points,
+        points=COSTLY_POINTS if many else points,
         title=title,
         description=description,
         targets=list(queries),

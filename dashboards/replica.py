@@ -23,7 +23,15 @@ from firsttoken.dashboards.board import (
 )
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
-from firsttoken.dashboards.panels import instant, legend_of, query, stat, table, timeseries
+from firsttoken.dashboards.panels import (
+    COSTLY_POINTS,
+    instant,
+    legend_of,
+    query,
+    stat,
+    table,
+    timeseries,
+)
 from firsttoken.dashboards.service import outage_tile
 from firsttoken.dashboards.style import BAD, GOOD, WARN, by_name, steps, values
 from firsttoken.promql import Scope
@@ -281,6 +289,7 @@ def board(vocabulary: Vocabulary = SEMCONV) -> Board:
             "short",
             width=24,
             height=6,
+            points=COSTLY_POINTS,
         )
 
     return Board(

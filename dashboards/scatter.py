@@ -3,7 +3,7 @@
 from typing import Any
 
 from firsttoken.dashboards.grafana import Panel, Query
-from firsttoken.dashboards.panels import PERCENTILE_POINTS
+from firsttoken.dashboards.panels import COSTLY_POINTS
 from firsttoken.dashboards.style import BLUE, NOT_REPORTED
 
 __all__ = ["xy_chart"]
@@ -34,7 +34,7 @@ def xy_chart(
 
     return Panel(
         kind="xychart",
-        points=PERCENTILE_POINTS,
+        points=COSTLY_POINTS,
         title=title,
         description=description,
         targets=[x, y],
