@@ -21,6 +21,7 @@ from firsttoken.loadgen.judge import Objective, goodput, judge, parse_objective
 from firsttoken.loadgen.live import Progress, default_progress, shown
 from firsttoken.loadgen.presets import PRESETS
 from firsttoken.loadgen.record import Run
+from firsttoken.loadgen.records import convert
 from firsttoken.loadgen.run import Part, Stop, Team, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.shards import Shard, parse_shard, parse_start
@@ -102,7 +103,11 @@ then is kept).
     default=None,
     help="Send a W3C traceparent with each request (see firsttoken trace).",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Write the records there (JSONL).")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="Write the records there (JSONL), and as FILE.parquet if it is called so.",
+)
 @click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=OBJECTIVE_HELP)
 @click.option(
     "--progress",
@@ -238,8 +243,12 @@ async def _run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set, signal.Signals(number).name)
+    lines = out.with_suffix(".jsonl") if out and out.suffix == ".parquet" else out
     with shown(how) as watch:
-        return await run_load(settings, target, out, stop, watch, part, team, listen=listen)
+        done = await run_load(settings, target, lines, stop, watch, part, team, listen=listen)
+    if out and lines and lines != out:
+        convert(lines, out)
+    return done
 
 
 def print_report(run: Run, objectives: list[Objective], form: str) -> None:

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from firsttoken.errors import ConfigError
+from firsttoken.loadgen import parquet
 from firsttoken.loadgen.record import (
     INTERRUPTED,
     VERSION,
@@ -40,6 +41,7 @@ __all__ = [
     "Record",
     "Run",
     "Writer",
+    "convert",
     "read",
 ]
 
@@ -150,6 +152,11 @@ def _microseconds(gaps: Sequence[float]) -> list[int]:
     return list(map(operator.sub, ends[1:], ends))
 
 
+def convert(source: Path, target: Path) -> None:
+    """Write a records file as Parquet.  Raises ConfigError, and NotJudgedError without pyarrow."""
+    parquet.write(_rows(source), target)
+
+
 def read(path: Path) -> Run:
     """The run in a records file; one cut off anywhere is read as far as it goes, as interrupted.
 
@@ -178,6 +185,9 @@ def _from_file(path: Path, version: str, count: int) -> Iterator[Record]:
 
 def _rows(path: Path) -> Rows:
     """The file's objects, one a line; what comes after the last line break was being written."""
+    if path.suffix == ".parquet":
+        yield from parquet.rows(path)
+        return
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
             for number, line in enumerate(file, 1):

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firsttoken.errors import ConfigError
+from firsttoken.loadgen import records
 from firsttoken.loadgen.record import INTERRUPTED, VERSION, Generator, Record, Run
-from firsttoken.loadgen.records import Writer, read
+from firsttoken.loadgen.records import Writer, convert, read
+from firsttoken.loadgen.summary import summarise
 
 times = st.one_of(st.none(), st.floats(0, 1e6).map(lambda value: round(value, 6)))
 
@@ -170,3 +172,39 @@ def test_records_of_the_first_version_are_still_read(
     head["version"], record["gaps"] = "firsttoken.records/v1", [0.25, 0.125]
     file.write_text("".join(json.dumps(line) + "\n" for line in (head, record, end)))
     assert read(file).records == (make_record(gaps=(0.25, 0.125)),)
+
+
+def test_parquet_holds_what_the_lines_hold(
+    tmp_path: Path, make_run: Callable[..., Run], make_record: Callable[..., Record]
+) -> None:
+    pytest.importorskip("pyarrow")
+    lines, table = tmp_path / "run.jsonl", tmp_path / "run.parquet"
+    odd = make_record(2.0, error="http 503", error_class="http", first=None, gaps=(), session="s")
+    write(lines, make_run(make_record(1.0), odd))
+    convert(lines, table)
+    assert read(table) == read(lines)
+    lines.write_bytes(lines.read_bytes()[:-10])
+    convert(lines, table)
+    assert read(table).interrupted
+    table.write_bytes(b"no parquet")
+    with pytest.raises(ConfigError, match="not a records file"):
+        read(table)
+
+
+def test_so_many_records_are_read_from_their_file(
+    tmp_path: Path,
+    make_run: Callable[..., Run],
+    make_record: Callable[..., Record],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(records, "IN_MEMORY", 3)
+    file = tmp_path / "run.jsonl"
+    write(file, make_run(*(make_record(float(at), index=at) for at in range(8))))
+    run = read(file)
+    assert not isinstance(run.records, tuple)
+    assert len(run.records) == 8
+    assert [record.index for record in run.records] == list(range(8))
+    assert (run.records[0].index, run.records[-1].index) == (0, 7)
+    assert [record.index for record in run.records[2:4]] == [2, 3]
+    assert len(run.measured) == 8
+    assert summarise(run).requests == 8
