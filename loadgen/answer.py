@@ -9,6 +9,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import cache
+from itertools import repeat
 
 from firsttoken.loadgen.dialect import Answer, Dialect, error_message
 from firsttoken.loadgen.sse import Decoder, Event
@@ -17,6 +18,7 @@ from firsttoken.loadgen.wire import Framer, Head
 __all__ = ["Reader"]
 
 _DONE = "[DONE]"
+_TAIL = 3
 
 
 class Reader:
@@ -71,19 +73,38 @@ class Reader:
 
     def feed(self, times: Sequence[float], parts: Sequence[bytes]) -> None:
         """Take parts of the response behind its head, with their arrivals.  Raises WireError."""
-        taken, starts = self._answer.times, self._starts
-        usual, end = self._learnt(), self._end
-        for time, part in zip(times, parts, strict=True):
-            if usual:
-                start = starts.get(len(part)) or self._start(len(part))
-                if part.startswith(start) and part.endswith(end):
-                    taken.append(time)
-                    continue
-                if count := self._several(part):
-                    taken.extend([time] * count)
-                    continue
-            self._one(time, part)
-            usual, end = self._learnt(), self._end
+        at, end = 0, len(parts)
+        while at < end and not self._learnt():
+            self._one(times[at], parts[at])
+            at += 1
+        # A stream's last parts say why and how it ended.
+        for cut in (end, end - _TAIL):
+            if cut > at and self._all_usual(parts[at:cut]):
+                self._answer.times.extend(times[at:cut])
+                at = cut
+                break
+        for time, part in zip(times[at:], parts[at:], strict=True):
+            if count := self._usual(part):
+                self._answer.times.extend([time] * count)
+            else:
+                self._one(time, part)
+
+    def _all_usual(self, parts: Sequence[bytes]) -> bool:
+        """Whether each part is one chunk with one usual event."""
+        starts = self._starts
+        for length in set(map(len, parts)).difference(starts):
+            self._start(length)
+        begun = map(bytes.startswith, parts, map(starts.__getitem__, map(len, parts)))
+        return all(begun) and all(map(bytes.endswith, parts, repeat(self._end)))
+
+    def _usual(self, part: bytes) -> int:
+        """How many usual events are in a part, 0 if there is anything else in it."""
+        if not self._learnt():
+            return 0
+        start = self._starts.get(len(part)) or self._start(len(part))
+        if part.startswith(start) and part.endswith(self._end):
+            return 1
+        return self._several(part)
 
     def finish(self) -> Answer:
         """The answer, once the body has ended."""

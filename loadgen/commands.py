@@ -106,7 +106,7 @@ then is kept).
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="Write the records there (JSONL), and as FILE.parquet if it is called so.",
+    help="Write the records there (JSONL); FILE.parquet is written beside its FILE.jsonl.",
 )
 @click.option("--objective", "objectives", multiple=True, metavar="TEXT", help=OBJECTIVE_HELP)
 @click.option(

@@ -1,6 +1,7 @@
 """One request on its way: its bytes and their times as they came, and what they were read as."""
 
 from array import array
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -46,11 +47,15 @@ class Clock:
         """Stamps as seconds on the monotonic clock."""
         numbers = array("q")
         numbers.frombytes(b"".join(stamps))
-        second, offset = self.second, self.offset
-        return [
-            (seconds - second) + nanoseconds * 1e-9 + offset
-            for seconds, nanoseconds in zip(numbers[::2], numbers[1::2], strict=True)
-        ]
+        seconds, nanoseconds = numbers[::2], numbers[1::2]
+        found: list[float] = []
+        at = 0
+        while at < len(seconds):  # stamps rise, and most of them share their second
+            end = bisect_right(seconds, seconds[at], at)
+            base = seconds[at] - self.second + self.offset
+            found += [nanosecond * 1e-9 + base for nanosecond in nanoseconds[at:end]]
+            at = end
+        return found
 
 
 class Flow:

@@ -148,7 +148,7 @@ def _line(record: Record) -> str:
 
 def _microseconds(gaps: Sequence[float]) -> list[int]:
     """Gaps as whole microseconds whose sum does not drift: each end is rounded, not each gap."""
-    ends = list(map(round, map((1e6).__mul__, itertools.accumulate(gaps, initial=0.0))))
+    ends = list(map(int, map((1e6).__mul__, itertools.accumulate(gaps, initial=5e-7))))
     return list(map(operator.sub, ends[1:], ends))
 
 
