@@ -12,7 +12,7 @@ from rich.table import Table
 
 from firsttoken.loadgen.judge import Attainment
 from firsttoken.loadgen.order import needed
-from firsttoken.loadgen.record import Run, ShardResult
+from firsttoken.loadgen.record import INTERRUPTED, Run, ShardResult
 from firsttoken.loadgen.summary import Distribution, Summary, bottleneck
 
 __all__ = ["as_json", "as_markdown", "print_run"]
@@ -134,7 +134,10 @@ def _lines(run: Run, summary: Summary) -> list[str]:
     if why := bottleneck(run):
         lines.append(f"not to be trusted: the load generator was the bottleneck: {why}")
     if run.interrupted:
-        lines.append(f"interrupted: {run.stopped or 'before its end'}")
+        cut = sum(record.error == INTERRUPTED for record in run.records)
+        lines.append(
+            f"interrupted: {run.stopped or 'before its end'}; {cut} requests in flight were cut off"
+        )
     return lines
 
 

@@ -20,7 +20,7 @@ from firsttoken.loadgen.trace import mean_rate
 
 __all__ = ["plan", "schedule_hash", "workload_of"]
 
-_HASHED_SESSIONS = 1024
+_HASHED_SESSIONS = 4096
 _CHARACTERS_A_TOKEN = 4
 """Of English text, about; used only where no tokenizer is at hand."""
 
@@ -69,19 +69,22 @@ def plan(load: LoadFile, workload: Workload | None = None) -> Iterator[Session]:
 
 
 def schedule_hash(load: LoadFile, workload: Workload | None = None) -> str:
-    """A name for what is sent when: two runs with the same one had the same plan."""
+    """A name for what is sent when: two runs with the same one had the same plan.
+
+    All times of an open loop are in it, and what the first sessions ask: a run may have millions.
+    """
     closed = isinstance(load.arrivals, Closed)
-    sessions = plan(load, workload)
     data = {
-        "sessions": [
-            [_essence(planned) for planned in session]
-            for session in itertools.islice(sessions, _HASHED_SESSIONS if closed else None)
-        ],
         "arrivals": load.arrivals.model_dump() if closed else None,
         "measure": [load.warmup, load.duration, load.cooldown],
+        "requests": load.requests,
         "api": load.api,
     }
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()[:16]
+    found = hashlib.sha256(json.dumps(data, sort_keys=True).encode())
+    found.update(arrivals(load).tobytes())
+    for session in itertools.islice(plan(load, workload), _HASHED_SESSIONS):
+        found.update(json.dumps([_essence(planned) for planned in session]).encode())
+    return found.hexdigest()[:16]
 
 
 def _prefix(load: LoadFile) -> kinds.Prefix | None:
