@@ -26,7 +26,7 @@ _LATENCIES = (
     ("E2E from schedule", "scheduled_e2e"),
 )
 _COLUMNS = ("mean", "p50", "p90", "p95", "p99", "max")
-_CERTAIN = "p99, 95 % interval"
+_CERTAIN = "p99, 95 %"
 
 
 def as_json(
@@ -102,9 +102,9 @@ def print_run(
 
 def _table(first: str, *columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=True)
-    table.add_column(first)
+    table.add_column(first, no_wrap=True)
     for column in columns:
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     return table
 
 
@@ -171,8 +171,8 @@ def _certain(summary: Summary, name: str) -> str:
         return ""
     low, high = found["p99"]
     if high is None:
-        return f"needs {needed(0.99)} requests"
-    return f"{_ms(low or 0.0)} – {_ms(high)}"
+        return f"of {needed(0.99)}+"
+    return f"{_ms(low or 0.0)}–{_ms(high)}"
 
 
 def _ms(seconds: float) -> str:
