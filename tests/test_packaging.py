@@ -31,16 +31,16 @@ ENOUGH = {
     "collector": {"collector", "otlp"},  # the latter where it pushes over OTLP
     "dashboards": {"dashboards"},
     "exporters": {"profiles"},
-    "loadgen": {"loadgen", "ray"},  # the latter for a run on a cluster
-    "loadtest": {"loadtest"},
+    "loadgen": {"loadgen", "parquet", "ray"},  # for a run on a cluster, and for its table
+    "loadtest": {"loadtest", "parquet"},
     "manifests": {"kubernetes", "dashboards", "rules"},
-    "report": {"loadgen", "ray"},  # through the commands of loadgen
+    "report": {"loadgen", "parquet", "ray"},  # through the commands of loadgen
     "rules": {"rules"},
     "logs": {"collector"},
     "otlp": {"otlp"},
     "simulate": {"simulate"},
-    "traces": {"otlp"},
-    "validate": {"validate"},
+    "traces": {"otlp", "parquet"},
+    "validate": {"validate", "parquet"},
 }
 # Import name -> distribution, where what another one brings is used knowingly.
 BROUGHT_ALONG = {
