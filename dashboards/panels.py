@@ -9,8 +9,8 @@ from firsttoken.dashboards.grafana import Panel, Query
 from firsttoken.dashboards.style import BLUE, NOT_REPORTED, idle_mapping, steps
 
 __all__ = [
-    "MANY_HEIGHT",
     "COSTLY_POINTS",
+    "MANY_HEIGHT",
     "bar_gauge",
     "heatmap",
     "instant",
