@@ -168,6 +168,7 @@ def as_junit(report: Report) -> str:
             root, "testsuite", name=name, tests=str(len(cases)),
             failures=str(sum(kind == "failure" for _, kind, _ in cases)),
             errors=str(sum(kind == "error" for _, kind, _ in cases)),
+            skipped=str(sum(kind == "skipped" for _, kind, _ in cases)),
         )  # fmt: skip
         for case, kind, text in cases:
             element = ET.SubElement(suite, "testcase", classname=name, name=case)
