@@ -92,7 +92,7 @@ def test_several_tokens_in_a_chunk_leave_tpot_right(fake: Any) -> None:
 def test_a_load_that_the_generator_cannot_keep_is_not_called_good(fake: Any) -> None:
     fake.configure(ttft_us=0, itl_us=0)
     done = run(
-        fake, arrivals={"kind": "constant", "rate": 30_000}, duration=0.7, output_tokens=1,
+        fake, arrivals={"kind": "constant", "rate": 30_000}, duration=0.25, output_tokens=1,
         max_in_flight=20_000,
     )  # fmt: skip
     why = bottleneck(done)
