@@ -12,7 +12,7 @@ import pytest
 from firsttoken.cli import main
 from firsttoken.errors import ConfigError
 from firsttoken.loadgen.judge import parse_objective
-from firsttoken.loadgen.search import Aim
+from firsttoken.loadgen.search import Aim, Plan
 from firsttoken.loadtest import capacity, commands
 from firsttoken.loadtest.observe import Nobody
 from firsttoken.loadtest.step import Site
@@ -80,6 +80,14 @@ def test_a_search_runs_is_kept_and_gone_on_with(
         "capacity.png", "steps", "search.json",
     }  # fmt: skip
     assert two["command"].startswith("firsttoken load capacity --target")
+
+
+def test_a_short_step_has_its_few_requests_at_any_rate() -> None:
+    """200 of them, or as many as come in half a minute, but ten at least."""
+    wanted = capacity.Wanted((parse_objective("ttft<1s@90"),), Aim())
+    asked = {rate: capacity.ask_for(Plan(rate, 0), wanted, ()) for rate in (0.1, 2.0, 50.0)}
+
+    assert {rate: one.duration for rate, one in asked.items()} == {0.1: 100, 2.0: 30, 50.0: 4}
 
 
 def test_a_folder_with_another_search_is_not_gone_on_with(tmp_path: Path) -> None:

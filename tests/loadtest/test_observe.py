@@ -10,6 +10,11 @@ from firsttoken.validate.page import Page, parse
 
 
 def page(running: int, waiting: int, kv: float, preempted: int, power: float) -> Page:
+    """The page as it is read."""
+    return parse(text(running, waiting, kv, preempted, power))
+
+
+def text(running: int, waiting: int, kv: float, preempted: int, power: float) -> str:
     """One model's series beside another's, two GPUs, and a CPU that draws power too."""
     tiny, other = (f'gen_ai_request_model="{name}"' for name in ("tiny", "other"))
     rows = (
@@ -25,7 +30,7 @@ def page(running: int, waiting: int, kv: float, preempted: int, power: float) ->
         (catalogue.GPU_UTILIZATION, 'hw_id="0",hw_gpu_task="decoder"', 0.0),
         (catalogue.GPU_UTILIZATION, 'hw_id="1",hw_gpu_task="general"', 0.5),
     )
-    return parse("".join(f"{m.prometheus}{{{labels}}} {value}\n" for m, labels, value in rows))
+    return "".join(f"{m.prometheus}{{{labels}}} {value}\n" for m, labels, value in rows)
 
 
 def test_levels_over_time_are_those_of_the_model_and_of_all_gpus() -> None:
@@ -49,9 +54,9 @@ def test_a_page_that_says_nothing_of_it_is_nothing_seen() -> None:
 def test_it_samples_until_the_block_is_left() -> None:
     taken = threading.Event()
 
-    def sample() -> Page:
+    def sample() -> str:
         taken.set()
-        return page(1, 0, 0.1, 0, 100)
+        return text(1, 0, 0.1, 0, 100)
 
     with PageObserver(sample, "tiny").watch() as watching:
         assert taken.wait(10)

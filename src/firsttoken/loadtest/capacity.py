@@ -19,7 +19,7 @@ from firsttoken.loadtest.saturation import cost, saturation
 from firsttoken.loadtest.schema import CapacityReport, Evidence, Point, StepResult
 from firsttoken.loadtest.step import Ask, Site, Stepped, run
 
-__all__ = ["FEWEST_A_STEP", "Wanted", "report", "search"]
+__all__ = ["FEWEST_A_STEP", "Wanted", "ask_for", "report", "search"]
 
 SHORT_STEP = 200
 """Requests of a step of which only the direction counts, if they come in time."""
@@ -78,7 +78,7 @@ def search(
     last: Run | None = None
     while (plan := next_plan([_tried(step) for step in steps], wanted.aim)) is not None:
         number = len(steps) + 1
-        ask = _ask(plan, wanted, steps)
+        ask = ask_for(plan, wanted, steps)
         told(f"step {number}: {ask.rate:.3g} requests/s for {ask.duration:.0f} s")
         file = out / STEPS / f"{number:02}.jsonl"
         done = run(
@@ -132,9 +132,10 @@ def _resume(site: Site, wanted: Wanted, out: Path) -> Sequence[StepResult]:
     return steps
 
 
-def _ask(plan: Plan, wanted: Wanted, steps: Sequence[StepResult]) -> Ask:
+def ask_for(plan: Plan, wanted: Wanted, steps: Sequence[StepResult]) -> Ask:
+    """The load of a planned step, after the steps so far."""
     size = needed(wanted.objectives, wanted.confidence, wanted.aim.precision)
-    seconds = size * plan.size / plan.rate
+    seconds = size * max(1, plan.size) / plan.rate
     if not plan.fine:
         enough = max(SHORT_STEP_S, FEWEST_A_STEP / plan.rate)
         seconds = min(seconds, enough, SHORT_STEP / plan.rate)
