@@ -207,7 +207,7 @@ def world(folder: Path, targets: Sequence[Any], every: int, *witnesses: Any) -> 
         fires = (
             f'count(count by (service) (ALERTS{{slo="availability", service=~"{"|".join(ill)}"}}))'
         )
-        wait_until(child, lambda: server.value(fires) == len(ill))
+        wait_until(child, lambda: (server.value(fires) or 0) == len(ill))
         found = World(server, every, last, time.time(), witnesses)
         config.write_text("{}")  # what was recorded stays, and nothing competes with the queries
         requests.post(f"{url}/-/reload", timeout=10).raise_for_status()
