@@ -261,6 +261,8 @@ def outcomes(found: World) -> dict[str, dict[str, Any]]:
         for scenario in SCENARIOS:
             twice: set[str] = set()
             for result in found.check(uid, scenario):
+                if result.panel == "Firing alerts":  # what fires by now; see the incident below
+                    continue
                 name = f"{result.panel} (2)" if result.panel in twice else result.panel
                 twice.add(result.panel)
                 by_panel.setdefault(name, {})[scenario] = result.status
