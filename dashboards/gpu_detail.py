@@ -82,8 +82,7 @@ def wear(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept(*KEY)
 
     def counted(name: str, title: str, text: str) -> Panel:
-        series = promql.selector(measures.entry(name), scope, window="$__rate_interval")
-        found = f"sum{each.grouping()} (increase({series}))"
+        found = promql.increase(measures.entry(name), "$__rate_interval", each)
         return gpu_chart(scope, title, text, found, "short", width=12)
 
     return reported(

@@ -100,3 +100,13 @@ def test_an_idle_ratio_has_no_value(evaluate: Evaluate) -> None:
 
     evaluate([("a", "0x5"), ("b", "0x5")], f"({ratio}) or vector(-1)", -1)
     evaluate([("a", "1x5"), ("b", "4x5")], f"({ratio}) or vector(-1)", 0.25)
+
+
+def test_how_far_a_counter_grew_counts_both_of_its_series(evaluate: Evaluate) -> None:
+    """increase() drops the names, which alone tell the two apart."""
+    series = [
+        ('vllm:prompt_tokens_total{model_name="a"}', "0+60x10"),
+        ('vllm:generation_tokens_total{model_name="a"}', "0+30x10"),
+    ]
+
+    evaluate(series, promql.increase(catalogue.TOKENS_PROCESSED, "2m", Scope((), (), OLD)), 180)

@@ -29,6 +29,7 @@ __all__ = [
     "count_rate",
     "divide",
     "gauge",
+    "increase",
     "le_matcher",
     "mean",
     "native_bucket_rate",
@@ -164,16 +165,18 @@ def _scaled(expression: str, metric: Metric, scope: Scope) -> str:
     return f"{expression} * {format(scales.pop().normalize(), 'f')}"
 
 
-def _rate(metric: Metric, window: str, scope: Scope, suffix: str = "", le: str = "") -> str:
+def _rate(
+    metric: Metric, window: str, scope: Scope, suffix: str = "", le: str = "", of: str = "rate"
+) -> str:
     rates = []
     variants = _variants(metric, scope)
     for variant in variants:
         one = replace(scope.vocabulary, variants={metric.name: (variant,)})
         part = replace(scope, vocabulary=one)
         series = selector(metric, part, suffix=suffix, window=window, le=le)
-        # rate drops the name, without which series of two names may have the same labels.
-        told = f'label_replace(rate({series}), "series", "{variant.series}", "", "")'
-        rates.append(told if len(variants) > 1 else f"rate({series})")
+        # Both functions drop the name, without which series of two names may have the same labels.
+        told = f'label_replace({of}({series}), "series", "{variant.series}", "", "")'
+        rates.append(told if len(variants) > 1 else f"{of}({series})")
     return f"sum{scope.grouping()} ({' or '.join(rates)})"
 
 
@@ -187,6 +190,12 @@ def rate(metric: Metric, window: str, scope: Scope) -> str:
     """A counter's increase per second."""
     _expect(metric, Instrument.COUNTER)
     return _scaled(_rate(metric, window, scope), metric, scope)
+
+
+def increase(metric: Metric, window: str, scope: Scope) -> str:
+    """By how much a counter grew."""
+    _expect(metric, Instrument.COUNTER)
+    return _scaled(_rate(metric, window, scope, of="increase"), metric, scope)
 
 
 def count_rate(metric: Metric, window: str, scope: Scope) -> str:
