@@ -88,7 +88,8 @@ class SloFile(Model):
         # What was dumped has both, and the period is then the calendar's.
         given = data.get("period")
         both = calendar is not None and given is not None
-        if (calendar is None and given is None) or (both and not _same(given, found["period"])):
+        # With neither, the missing period is one mistake among the others that there may be.
+        if both and not _same(given, found["period"]):
             raise ValueError("give either period, such as 30d, or calendar: week, month or quarter")
         if "engine" not in data and isinstance(data.get("source"), str):
             found["engine"] = _engine_of(data["source"])
