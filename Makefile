@@ -53,7 +53,7 @@ check: setup ## Format, lint, types, and the tests of architecture and packaging
 .PHONY: test
 test: setup ## Every test but those of the real engine
 	@ci/system-packages $(SERVERS) chromium
-	$(BIN)/pytest -m "not vllm"
+	$(BIN)/pytest -m "not vllm" -n auto --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-vllm
 test-vllm: setup setup-vllm ## The tests against a real vLLM
