@@ -17,6 +17,7 @@ from firsttoken.config import load_yaml, validate_model
 from firsttoken.errors import CheckFailedError, NotJudgedError, UsageError
 from firsttoken.loadgen import annotations, presets
 from firsttoken.loadgen.dialect import DIALECTS
+from firsttoken.loadgen.fairness import bottleneck
 from firsttoken.loadgen.judge import Objective, goodput, judge, parse_objective
 from firsttoken.loadgen.live import Progress, default_progress, shown
 from firsttoken.loadgen.presets import PRESETS
@@ -26,7 +27,7 @@ from firsttoken.loadgen.run import Part, Stop, Team, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.shards import Shard, parse_shard, parse_start
 from firsttoken.loadgen.show import as_json, as_markdown, print_run
-from firsttoken.loadgen.summary import bottleneck, summarise
+from firsttoken.loadgen.summary import summarise
 
 __all__ = ["OBJECTIVE_HELP", "check_objectives", "load", "print_report"]
 
@@ -171,7 +172,7 @@ def run(
     if done.interrupted:
         click.echo(f"firsttoken: interrupted: {done.stopped}", err=True)
         return INTERRUPTED_CODE
-    why = bottleneck(done)
+    why = bottleneck(done, promises)
     if why is not None and done.open_loop and how != "json":
         raise NotJudgedError(f"not judged: the load generator was the bottleneck: {why}")
     check_objectives(done, promises)

@@ -18,10 +18,12 @@ GROWTH = (4.0, 16.0)
 """By how much the rate grows while all holds; the last from then on."""
 DECREASE = (4.0, 16.0)
 """By how much it falls while all fails and the server keeps up all the same."""
-_COARSE = 2.0
+_COARSE = 3.0
 """A bracket wider than this is narrowed by short steps."""
 _BESIDE = (0.9, 1.8, 3.0, 5.0)
 """How far beside a rate that could not be decided the next are, in units of the precision."""
+_CLOSEST = 0.5
+_SAFE = 1.001
 _UNLIKE = 1.005
 _OVERLOADED = 0.95
 _TOLD = 1.01
@@ -165,10 +167,24 @@ def _between(steps: Sequence[Tried], low: float, high: float, aim: Aim) -> Plan 
         rate = _from_served(steps, low, high, aim)
         if rate is not None:
             return Plan(_within(rate, aim), size=1)
-        return Plan(math.sqrt(low * high), size=int(high / low <= _COARSE))
+        return Plan(_halving(steps, low, high, aim), size=int(high / low <= _COARSE))
     # Near the capacity no number of requests decides: its two sides are looked for beside it.
     middle = math.exp(sum(map(math.log, open_rates)) / len(open_rates)) if open_rates else 0.0
     return _beside(steps, middle or math.sqrt(low * high), aim)
+
+
+def _halving(steps: Sequence[Tried], low: float, high: float, aim: Aim) -> float:
+    """The middle; or, where one decided step more ends the search, so far off it that if this one
+    is not decided, a single one beside it ends the search too."""
+    reach = aim.ratio / (1 + _CLOSEST * aim.precision) / _SAFE**2
+    middle, certain = math.sqrt(low * high), ends(steps)
+    if certain[0] == low:
+        rate = min(middle, low * reach)
+        return rate if rate >= high / aim.ratio else middle
+    if certain[1] == high:
+        rate = max(middle, high / reach)
+        return rate if rate <= low * aim.ratio else middle
+    return middle
 
 
 def _undecided(steps: Sequence[Tried]) -> list[float]:
@@ -195,14 +211,21 @@ def _from_served(steps: Sequence[Tried], low: float, high: float, aim: Aim) -> f
 
 
 def _beside(steps: Sequence[Tried], middle: float, aim: Aim) -> Plan | None:
+    """The side of ``middle`` that is known worse, as far from it as the precision allows."""
     low, high = ends(steps)
     low, high = low or aim.lowest / 2, high or aim.highest * 2
     taken = [one for one in steps if one.fine]
     # What could not be told apart with so many requests is, with more.
     size = 1 + min(2, len(_undecided(steps)))
-    for side in sorted((low, high), key=lambda end: -abs(math.log(end / middle))):
-        for far in _BESIDE:
-            rate = middle * (1 + far * aim.precision) ** (1 if side == high else -1)
+    for side, other in sorted(
+        ((middle / low, high / middle), (high / middle, middle / low)), key=lambda one: -one[0]
+    ):
+        sign = 1 if side == high / middle else -1
+        # Together with the other side, if that is known well, it ends the search.
+        last = aim.ratio / other / _SAFE
+        fars = [1 + far * aim.precision for far in _BESIDE]
+        for far in (last, *fars) if last >= 1 + _CLOSEST * aim.precision else fars:
+            rate = middle * far**sign
             if low * _UNLIKE < rate < high / _UNLIKE and not _tried(taken, rate):
                 return Plan(_within(rate, aim), size)
     known = sorted((low, *_undecided(steps), high))

@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from firsttoken.loadgen.fairness import bottleneck
 from firsttoken.loadgen.judge import Attainment
 from firsttoken.loadgen.order import needed
 from firsttoken.loadgen.record import INTERRUPTED, Run, ShardResult
-from firsttoken.loadgen.summary import Distribution, Summary, bottleneck
+from firsttoken.loadgen.summary import Distribution, Summary
 
 __all__ = ["as_json", "as_markdown", "print_run"]
 
@@ -47,7 +48,7 @@ def as_json(
         "summary": dataclasses.asdict(summary),
         "generator": dataclasses.asdict(run.generator),
         "shards": [dataclasses.asdict(shard) for shard in run.shards],
-        "bottleneck": bottleneck(run),
+        "bottleneck": bottleneck(run, [one.objective for one in attained]),
         "objectives": [_objective_json(one) for one in attained],
         "goodput": good,
     }
@@ -63,7 +64,7 @@ def as_markdown(
 ) -> str:
     """The run as Markdown that fits a job summary."""
     out = [f"### Load on {_code(run.model)} at {_code(run.target)}", ""]
-    out += [f"- {line}" for line in _lines(run, summary)]
+    out += [f"- {line}" for line in _lines(run, summary, attained)]
     out += ["", f"| latency (ms) | {' | '.join(_COLUMNS)} | {_CERTAIN} |", "|---" * 8 + "|"]
     for title, cells in _rows(summary):
         out.append(f"| {title} | {' | '.join(cells)} |")
@@ -83,7 +84,7 @@ def print_run(
 ) -> None:
     """Print the run as tables."""
     console.print(f"[bold]{escape(run.model)}[/] at {escape(run.target)}", highlight=False)
-    for line in _lines(run, summary):
+    for line in _lines(run, summary, attained):
         style = "yellow" if line.startswith(("not to be trusted", "interrupted")) else ""
         console.print(f"  {escape(line)}", style=style, highlight=False)
     table = _table("latency (ms)", *_COLUMNS, _CERTAIN)
@@ -108,7 +109,7 @@ def _table(first: str, *columns: str) -> Table:
     return table
 
 
-def _lines(run: Run, summary: Summary) -> list[str]:
+def _lines(run: Run, summary: Summary, attained: Sequence[Attainment]) -> list[str]:
     """The run's figures besides its latencies, a sentence each."""
     prompt, output = (
         total / summary.ok if summary.ok else 0
@@ -131,7 +132,7 @@ def _lines(run: Run, summary: Summary) -> list[str]:
     )
     if run.shards:
         lines.append(_shards(run.shards))
-    if why := bottleneck(run):
+    if why := bottleneck(run, [one.objective for one in attained]):
         lines.append(f"not to be trusted: the load generator was the bottleneck: {why}")
     if run.interrupted:
         cut = sum(record.error == INTERRUPTED for record in run.records)

@@ -1,4 +1,4 @@
-"""A run in numbers: counts, rates, distributions, and whether the generator was the bottleneck."""
+"""A run in numbers: counts, rates, distributions."""
 
 import bisect
 import dataclasses
@@ -10,12 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from firsttoken.loadgen import order
 from firsttoken.loadgen.record import INTERRUPTED, Record, Run
 
-__all__ = ["Distribution", "Summary", "bottleneck", "distribution", "percentile", "summarise"]
+__all__ = ["Distribution", "Summary", "distribution", "percentile", "summarise"]
 
-CPU_LIMIT = 0.9
-LATE_LIMIT_S = 0.005
-LATE_LOOP_LIMIT_S = 0.010
-LATE_SHARE_OF_TTFT = 0.05
 PERCENTILES = (0.5, 0.9, 0.95, 0.99)
 LATENCIES = ("ttft", "scheduled_ttft", "tpot", "e2e", "scheduled_e2e", "lag")
 Interval = tuple[float | None, float | None]
@@ -191,29 +187,6 @@ def _of_gaps(gaps: Mapping[int, int]) -> Distribution | None:
     mean = sum(value * times for value, times in gaps.items()) * 1e-6 / count
     p50, p90, p95, p99 = found
     return Distribution(count, mean, p50, p90, p95, p99, values[0] * 1e-6, values[-1] * 1e-6)
-
-
-def bottleneck(run: Run) -> str | None:
-    """Why the run says more of the load generator than of the server; None when it does not."""
-    own = run.generator
-    median = distribution(record.ttft for record in run.measured if record.ok)
-    relative = LATE_SHARE_OF_TTFT * median.p50 if median else 0.0
-    limit, loop_limit = max(LATE_LIMIT_S, relative), max(LATE_LOOP_LIMIT_S, relative)
-    if own.cpu_share > CPU_LIMIT:
-        return f"it used {own.cpu_share:.0%} of its core (limit {CPU_LIMIT:.0%})"
-    if run.open_loop and own.held_back:
-        most = run.load.get("max_in_flight")
-        return f"{own.held_back} requests waited because max_in_flight is {most}"
-    # The percentile of few requests hangs on one or two of them: only what is certain counts.
-    if own.lag_p99_low > limit:
-        return f"it took requests up {_ms(own.lag_p99)} late at p99 (limit {_ms(limit)})"
-    if own.late_wakeups > loop_limit:
-        return f"its event loop was {_ms(own.late_wakeups)} late at p99 (limit {_ms(loop_limit)})"
-    return None
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"
 
 
 def _overlap(begin: float | None, finish: float | None, start: float, end: float) -> float:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firsttoken.loadgen.records import Generator, Record, Run
-from firsttoken.loadgen.summary import bottleneck, distribution, percentile, summarise
+from firsttoken.loadgen.records import Record, Run
+from firsttoken.loadgen.summary import distribution, percentile, summarise
 
 Make = Callable[..., Record]
 MakeRun = Callable[..., Run]
@@ -79,42 +79,6 @@ def test_concurrency_is_little_and_counts_waiting_apart(
 def test_an_empty_run_has_numbers_too(make_run: MakeRun) -> None:
     found = summarise(make_run(measure=(5.0, 5.0)))
     assert (found.requests, found.request_rate, found.ttft) == (0, 0.0, None)
-
-
-@pytest.mark.parametrize(
-    ("own", "why"),
-    [
-        (Generator(), None),
-        (Generator(cpu_share=0.95), "95% of its core"),
-        (Generator(held_back=3), "max_in_flight is 8"),
-        (Generator(lag_p99_low=0.004), None),
-        (Generator(lag_p99=0.006, lag_p99_low=0.0055), "6.0 ms late"),
-        (Generator(lag_p99=0.006, lag_p99_low=0.0045), None),
-        (Generator(late_wakeups=0.011), "event loop was 11.0 ms late"),
-        (Generator(late_wakeups=0.009), None),
-    ],
-)
-def test_a_run_of_an_overloaded_generator_is_not_trusted(
-    make_run: MakeRun, make_record: Make, own: Generator, why: str | None
-) -> None:
-    found = bottleneck(make_run(make_record(), generator=own))
-    if why is None:
-        assert found is None
-    else:
-        assert found is not None
-        assert why in found
-
-
-def test_lag_is_small_beside_a_long_ttft(make_run: MakeRun, make_record: Make) -> None:
-    slow = make_record(first=2.0)
-    assert bottleneck(make_run(slow, generator=Generator(lag_p99_low=0.09))) is None
-    assert bottleneck(make_run(slow, generator=Generator(lag_p99_low=0.11))) is not None
-
-
-def test_a_closed_loop_is_not_held_back(make_run: MakeRun, make_record: Make) -> None:
-    closed = {"arrivals": {"kind": "closed", "concurrency": 2}}
-    run = make_run(make_record(), load=closed, generator=Generator(held_back=3))
-    assert bottleneck(run) is None
 
 
 def test_gaps_that_are_counted_have_the_percentiles_of_their_values(

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from firsttoken.loadgen.fairness import bottleneck
 from firsttoken.loadgen.record import Run
 from firsttoken.loadgen.run import Stop, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
-from firsttoken.loadgen.summary import bottleneck
 
 TRUTH = Path(__file__).parents[2] / "benchmarks" / "truth.py"
 

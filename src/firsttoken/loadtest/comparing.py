@@ -7,9 +7,9 @@ from pathlib import Path
 
 from firsttoken.errors import ConfigError, NotJudgedError, UsageError
 from firsttoken.loadgen.compare import Difference, compare, overall, unlike
+from firsttoken.loadgen.fairness import bottleneck
 from firsttoken.loadgen.judge import Objective
 from firsttoken.loadgen.records import Run, read
-from firsttoken.loadgen.summary import bottleneck
 from firsttoken.loadtest.schema import Candidate, Change, ComparisonReport, Side
 
 __all__ = ["Given", "comparison", "given"]

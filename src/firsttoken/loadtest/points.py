@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 
 from firsttoken.loadgen import series
 from firsttoken.loadgen.bootstrap import interval
+from firsttoken.loadgen.fairness import bottleneck
 from firsttoken.loadgen.judge import Objective, goodput
 from firsttoken.loadgen.records import Record, Run
-from firsttoken.loadgen.summary import bottleneck, distribution, summarise
+from firsttoken.loadgen.summary import distribution, summarise
 from firsttoken.loadtest.schema import Latency, Point, Seen
 from firsttoken.loadtest.step import Ask
 
@@ -42,7 +43,7 @@ def point(
         tpot=_latency(run, lambda record: record.tpot, confidence),
         e2e=_latency(run, lambda record: record.e2e, confidence),
         e2e_mean=summary.e2e.mean if summary.e2e else None,
-        bottleneck=bottleneck(run),
+        bottleneck=bottleneck(run, objectives),
         seen=seen,
         records=records,
     )

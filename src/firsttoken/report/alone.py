@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from firsttoken.loadgen import judge, summary
+from firsttoken.loadgen import judge
+from firsttoken.loadgen.fairness import bottleneck
 from firsttoken.loadgen.judge import Attainment
 from firsttoken.loadgen.judge import Objective as Promise
 from firsttoken.loadgen.records import Run
@@ -35,7 +36,7 @@ def report_of(run: Run, promises: Sequence[Promise], records: Path) -> Report:
     """The report of a run against what was promised of it; ``records`` is its file."""
     attained = judge.judge(run, promises)
     objectives = tuple(_objective(one, run) for one in attained)
-    own, why = run.generator, summary.bottleneck(run)
+    own, why = run.generator, bottleneck(run, promises)
     generator = Generator(
         cpu_share=own.cpu_share, lag_p99=own.lag_p99, lateness_p99=own.late_wakeups,
         held_back=own.held_back, bottleneck=why,

@@ -7,7 +7,9 @@ from importlib import metadata
 
 from firsttoken import servers
 from firsttoken.catalogue import REQUESTS_RUNNING
-from firsttoken.loadgen import records, summary
+from firsttoken.loadgen import records
+from firsttoken.loadgen.fairness import bottleneck
+from firsttoken.loadgen.judge import Objective as Promise
 from firsttoken.loadgen.records import Run
 from firsttoken.report.of_run import load_result
 from firsttoken.report.schema import (
@@ -41,8 +43,9 @@ def conclude(found: Found) -> Report:
         found.impossible = found.impossible or "no request was sent"
     objectives = judge.objectives(slo, run, found.window, found.recorded)
     met = all(objective.status == "passed" for objective in objectives)
-    generator = fairness(run, found.comparisons, met=met) if run is not None else None
-    load = load_result(run, judge.client_objectives(slo)) if run is not None else None
+    promises = judge.client_objectives(slo)
+    generator = fairness(run, found.comparisons, promises, met=met) if run is not None else None
+    load = load_result(run, promises) if run is not None else None
     made = _checks(found, generator) if run is not None else ()
     stages = diagnose.stages(found.window, found.series) if found.window else None
     failures = load.failed if load else {}
@@ -178,7 +181,13 @@ def _recording(found: Found, missing: str) -> Check:
     return checks.recording(found.window, found.stored)
 
 
-def fairness(run: Run, comparisons: tuple[Comparison, ...], *, met: bool) -> Generator:
+def fairness(
+    run: Run,
+    comparisons: tuple[Comparison, ...],
+    promises: tuple[Promise, ...] = (),
+    *,
+    met: bool,
+) -> Generator:
     """The generator's own state, and whether it was the bottleneck.
 
     On a busy machine the generator's loop wakes up late now and then.  That matters where it
@@ -186,10 +195,10 @@ def fairness(run: Run, comparisons: tuple[Comparison, ...], *, met: bool) -> Gen
     time between requests, and either the server's clocks give the same means, or all objectives
     are ``met`` although lateness only ever makes a latency look longer.
     """
-    own, complaint, note = run.generator, summary.bottleneck(run), ""
+    own, complaint, note = run.generator, bottleneck(run, promises), ""
     if complaint is not None:
         punctual = records.Generator(cpu_share=own.cpu_share, held_back=own.held_back)
-        only_late = summary.bottleneck(dataclasses.replace(run, generator=punctual)) is None
+        only_late = bottleneck(dataclasses.replace(run, generator=punctual)) is None
         means = {row.status for row in comparisons if row.name.startswith("mean ")}
         if only_late and means and own.lag_p99_low <= _SMALL_SHARE * _pause(run):
             if means == {"agrees"}:
