@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from firsttoken.loadgen.compare import Difference, compare, holm, overall, unlike
+from firsttoken.loadgen.compare import Difference, compare, holm, overall
 from firsttoken.loadgen.judge import parse_objective
+from firsttoken.loadgen.likeness import unlike
 from firsttoken.loadgen.records import Record, Run
 
 Side = Callable[..., Run]

@@ -96,7 +96,7 @@ def test_a_folder_with_another_search_is_not_gone_on_with(tmp_path: Path) -> Non
         capacity.Wanted((parse_objective(text),), Aim(most_steps=0))
         for text in ("ttft<1s@90", "tpot<1s@90")
     )
-    assert capacity.search(site, first, tmp_path, print, print)[0] == ()
+    assert capacity.search(site, first, tmp_path, print, print) == ()
 
     with pytest.raises(ConfigError, match="holds a search with another objectives"):
         capacity.search(site, other, tmp_path, print, print)

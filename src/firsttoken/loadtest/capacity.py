@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from firsttoken.errors import ConfigError
 from firsttoken.loadgen.judge import Objective
-from firsttoken.loadgen.records import Run
 from firsttoken.loadgen.search import Aim, Outcome, Plan, Tried, next_plan, outcome
 from firsttoken.loadgen.steady import Judgement, assess, needed
 from firsttoken.loadtest.points import knee, point
@@ -67,7 +66,7 @@ def search(
     out: Path,
     told: Callable[[str], None],
     ended: Callable[[StepResult], None],
-) -> tuple[tuple[StepResult, ...], Run | None]:
+) -> tuple[StepResult, ...]:
     """All steps until the capacity is found or none is left; those in ``out`` are gone on from.
 
     Raises ConfigError when ``out`` holds another search, NotJudgedError when the target fails.
@@ -75,7 +74,6 @@ def search(
     steps = list(_resume(site, wanted, out))
     for step in steps:
         ended(step)
-    last: Run | None = None
     while (plan := next_plan([_tried(step) for step in steps], wanted.aim)) is not None:
         number = len(steps) + 1
         ask = ask_for(plan, wanted, steps)
@@ -92,13 +90,12 @@ def search(
             in_flight_max=wanted.max_in_flight,
             may_stop=True,
         )
-        last = done.run
         step = _result(number, plan, ask, done, wanted, f"{STEPS}/{file.name}")
         text = step.model_dump_json(indent=2) + "\n"
         file.with_suffix(".json").write_text(text, encoding="utf-8")
         steps.append(step)
         ended(step)
-    return tuple(steps), last
+    return tuple(steps)
 
 
 def _resume(site: Site, wanted: Wanted, out: Path) -> Sequence[StepResult]:

@@ -1,6 +1,5 @@
 """``firsttoken load capacity``, ``sweep`` and ``compare``."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +16,13 @@ from firsttoken.loadtest.options import (
     FOLDER,
     Numbers,
     Seconds,
+    Target,
     form_options,
-    interruptible,
     objectives_of,
-    reached,
     target_options,
 )
-from firsttoken.loadtest.output import Line, command_line, write
-from firsttoken.loadtest.schema import CapacityReport, ComparisonReport, SweepReport, schema_text
+from firsttoken.loadtest.output import command_line, write
+from firsttoken.loadtest.schema import CapacityReport, ComparisonReport, SweepReport
 
 __all__ = ["capacity", "compare", "sweep"]
 
@@ -117,23 +115,16 @@ Exit codes: {_CODES["capacity"]}
     metavar="R",
     help="Fail where the capacity is below R requests/s.",
 )
-@form_options
-def capacity(
-    target: str | None, model: str | None, load_file: Path | None, slo: Path | None,
-    texts: tuple[str, ...], exporters: tuple[str, ...], out: Path | None, form: str | None,
-    schema: bool, **given_: Any,
-) -> int:  # fmt: skip
+@form_options(CapacityReport)
+def capacity(where: Target, form: str | None, **given_: Any) -> int:
     """Find the highest rate at which all objectives hold."""
-    if schema:
-        click.echo(schema_text(CapacityReport), nl=False)
-        return 0
-    objectives = objectives_of(slo, texts)
+    objectives = where.objectives
     if not objectives:
         raise UsageError("--slo or --objective is required: what must hold")
     for one in objectives:
         if one.target >= 1:
             raise UsageError(f"objective {one.name}: no number of requests shows 100 %; use 99.9")
-    load = LoadFile.load(load_file) if load_file else LoadFile()
+    load = LoadFile.load(where.load_file) if where.load_file else LoadFile()
     wanted = search.Wanted(
         objectives=objectives,
         aim=_aim(given_),
@@ -147,16 +138,10 @@ def capacity(
         think_time=given_["think_time"],
         at_least=given_["at_least"],
     )
-    folder = out or Path("out") / time.strftime("capacity-%Y%m%d-%H%M%S")
-    with (
-        interruptible(folder) as check,
-        reached(target, model, load_file, exporters, folder) as (site, kind),
-    ):
-        line = Line(check)
-        steps, _ = search.search(site, wanted, folder, line.told, line.step)
-        line.end()
-        report = search.report(steps, site, wanted, kind, command_line(folder))
-    write(report, folder, "capacity", form)
+    with where.tested("capacity") as test:
+        steps = search.search(test.site, wanted, test.folder, test.line.told, test.line.step)
+        report = search.report(steps, test.site, wanted, test.engine, command_line(test.folder))
+    write(report, test.folder, "capacity", form)
     return report.exit_code
 
 
@@ -196,29 +181,20 @@ Exit codes: {_CODES["sweep"]}
 @click.option("--duration", type=Seconds(), help="Measured time of each load.")
 @click.option("--warmup", type=Seconds(), help="Time under load before measuring.")
 @click.option("--seed", type=int, help="Fixes arrivals and lengths.")
-@form_options
-def sweep(
-    target: str | None, model: str | None, load_file: Path | None, slo: Path | None,
-    texts: tuple[str, ...], exporters: tuple[str, ...], out: Path | None, form: str | None,
-    schema: bool, **axes: Any,
-) -> int:  # fmt: skip
+@form_options(SweepReport)
+def sweep(where: Target, form: str | None, **axes: Any) -> int:
     """Run loads side by side: rates or concurrencies, by lengths of prompt and answer."""
-    if schema:
-        click.echo(schema_text(SweepReport), nl=False)
-        return 0
-    objectives = objectives_of(slo, texts)
+    objectives = where.objectives
     grid = sweeping.Grid(**{name: value for name, value in axes.items() if value is not None})
     grid.asks()  # a mistake shows before all else
-    folder = out or Path("out") / time.strftime("sweep-%Y%m%d-%H%M%S")
-    with (
-        interruptible(folder) as check,
-        reached(target, model, load_file, exporters, folder) as (site, kind),
-    ):
-        line = Line(check)
-        points = sweeping.sweep(site, grid, objectives, folder, line.told, line.point)
-        line.end()
-        report = sweeping.report(points, site, objectives, kind, command_line(folder))
-    write(report, folder, "sweep", form)
+    with where.tested("sweep") as test:
+        points = sweeping.sweep(
+            test.site, grid, objectives, test.folder, test.line.told, test.line.point
+        )
+        report = sweeping.report(
+            points, test.site, objectives, test.engine, command_line(test.folder)
+        )
+    write(report, test.folder, "sweep", form)
     return 3 if any(one.bottleneck for one in report.points) else 0
 
 
@@ -261,16 +237,13 @@ Exit codes: {_CODES["compare"]}
 @click.option("--slo", type=FILE, help="Objectives, to compare goodput too.")
 @click.option("--objective", "texts", multiple=True, metavar="TEXT", help="The same, as a text.")
 @click.option("--out", type=FOLDER, help="Write the report there in every form.")
-@form_options
+@form_options(ComparisonReport)
 def compare(
     baseline: Path | None, candidates: tuple[Path, ...], threshold: str, confidence: float,
     allow_different: bool, slo: Path | None, texts: tuple[str, ...], out: Path | None,
-    form: str | None, schema: bool,
+    form: str | None,
 ) -> int:  # fmt: skip
     """Compare runs with a baseline: what differs by more than chance."""
-    if schema:
-        click.echo(schema_text(ComparisonReport), nl=False)
-        return 0
     if baseline is None or not candidates:
         raise UsageError("give a baseline and at least one candidate, such as a.jsonl b.jsonl")
     report = comparison(

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from firsttoken.errors import ConfigError, NotJudgedError, UsageError
-from firsttoken.loadgen.compare import Difference, compare, overall, unlike
+from firsttoken.loadgen.compare import Difference, compare, overall
 from firsttoken.loadgen.fairness import bottleneck
 from firsttoken.loadgen.judge import Objective
+from firsttoken.loadgen.likeness import unlike
 from firsttoken.loadgen.records import Run, read
 from firsttoken.loadtest.schema import Candidate, Change, ComparisonReport, Side
 
