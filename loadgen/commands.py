@@ -219,16 +219,23 @@ def _settings(file: Path | None, flags: dict[str, Any]) -> LoadFile:
     if rate is not None and concurrency is not None:
         raise UsageError("--rate (open loop) and --concurrency (closed loop) exclude each other")
     changes = {name: value for name, value in flags.items() if value is not None}
-    if rate is not None:
-        kind = LoadFile.load(file).arrivals.kind if file else "poisson"
-        kept = kind if kind in {"constant", "recorded"} else "poisson"
-        changes["arrivals"] = {"kind": kept, "rate": rate}
-    if concurrency is not None:
-        changes["arrivals"] = {"kind": "closed", "concurrency": concurrency}
     base = presets.settings(preset) if preset else {}
     if file:
         base = load_yaml(file, LoadFile).model_dump()
+    if rate is not None:
+        changes["arrivals"] = _at_rate(base.get("arrivals", {}), rate)
+    if concurrency is not None:
+        changes["arrivals"] = {"kind": "closed", "concurrency": concurrency}
     return validate_model({**base, **changes}, LoadFile, "load settings")
+
+
+def _at_rate(arrivals: dict[str, Any], rate: float) -> dict[str, Any]:
+    """An open loop of the rate, as bursty as the arrivals are; else Poisson."""
+    kept = {"constant": (), "recorded": (), "gamma": ("burstiness",)}
+    kind = arrivals.get("kind")
+    if kind not in kept:
+        return {"kind": "poisson", "rate": rate}
+    return {"kind": kind, "rate": rate, **{name: arrivals[name] for name in kept[kind]}}
 
 
 async def _run(

@@ -82,8 +82,9 @@ PRESETS: dict[str, _Preset] = {
         "An editor that asks while someone types: long prompts, a few tokens back.",
         (
             _Line(
-                "arrivals: {kind: poisson, rate: 1}",
-                f"the trace is burstier (coefficient of variation 3 of gaps below 10 s): {_AZURE}",
+                "arrivals: {kind: gamma, rate: 1, burstiness: 0.11}",
+                "bursty: gaps' coefficient of variation 3, of those below 10 s, which 1/3² gives:"
+                f" {_AZURE}",
             ),
             _Line(
                 "prompt_tokens:\n  kind: quantiles\n  at: {0: 3, 0.05: 75, 0.25: 578, 0.5: 1469,"

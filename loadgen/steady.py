@@ -11,14 +11,14 @@ the first token, which then vary together, and such a step decides nothing.
 import dataclasses
 import itertools
 import math
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from firsttoken.loadgen.judge import Objective, keeps, wilson
 from firsttoken.loadgen.normal import t_quantile
 from firsttoken.loadgen.records import Record, Run
 
-__all__ = ["Evidence", "Growth", "Judgement", "Verdict", "assess", "growth", "needed"]
+__all__ = ["Evidence", "Growth", "Judgement", "Verdict", "assess", "dispersion", "growth", "needed"]
 
 Verdict = Literal["holds", "fails", "undecided"]
 BATCHES = 20
@@ -82,8 +82,19 @@ class Judgement:
     reason: str
 
 
-def needed(objectives: Sequence[Objective], confidence: float, precision: float) -> int:
-    """Requests that a step needs to decide.
+def dispersion(arrivals: Mapping[str, Any]) -> float:
+    """The variance of the number of arrivals over a time, in means of it; 1 is Poisson's.
+
+    Gamma distances have a squared coefficient of variation of 1 / burstiness, and so have, over
+    many of them, the counts.  A loop that is more regular still meets a server that is not.
+    """
+    return max(1.0, 1 / arrivals["burstiness"]) if arrivals.get("kind") == "gamma" else 1.0
+
+
+def needed(
+    objectives: Sequence[Objective], confidence: float, precision: float, dispersed: float = 1.0
+) -> int:
+    """Requests that a step needs to decide, of arrivals whose ``dispersion`` is ``dispersed``.
 
     A backlog that grows by ``precision`` of the arrivals is beyond their own randomness, the
     square root of their number, from (t / precision)^2 requests on; and a target p can be shown,
@@ -92,7 +103,7 @@ def needed(objectives: Sequence[Objective], confidence: float, precision: float)
     """
     quantile = t_quantile(confidence, BATCHES - 1)
     shown = max((quantile**2 * o.target / (1 - o.target) for o in objectives), default=0.0)
-    return math.ceil(_CORRELATED * max((quantile / precision) ** 2, shown))
+    return math.ceil(_CORRELATED * max((quantile / precision) ** 2 * dispersed, shown))
 
 
 def assess(run: Run, objectives: Sequence[Objective], confidence: float) -> Judgement:
@@ -126,7 +137,7 @@ def growth(run: Run, confidence: float) -> Growth | None:
 
     At the edge of what can be served the number in flight is a random walk that the arrivals
     drive: between the middles of the two fifths, 0.8 of the requests arrive, and their number
-    varies by its square root.
+    varies by its square root, times that of their ``dispersion``.
     """
     start, end = run.measure
     length = (end - start) / 5
@@ -134,7 +145,8 @@ def growth(run: Run, confidence: float) -> Growth | None:
     if length <= 0 or count < _SMALLEST_BATCH:
         return None
     first, last = (_in_flight(run.records, at, at + length) for at in (start, end - length))
-    explained = t_quantile(confidence, BATCHES - 1) * math.sqrt(0.8 * count)
+    varies = 0.8 * count * dispersion(run.load.get("arrivals") or {})
+    explained = t_quantile(confidence, BATCHES - 1) * math.sqrt(varies)
     return Growth(last - first, explained, (last - first) / (0.8 * count))
 
 

@@ -168,18 +168,22 @@ def test_a_mistake_is_one_line_and_code_2(
     assert problem in shown.err
 
 
-def test_flags_change_what_the_file_says(serve: Callable[..., Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", [{"kind": "constant"}, {"kind": "gamma", "burstiness": 0.5}])
+def test_flags_change_what_the_file_says(
+    serve: Callable[..., Any], tmp_path: Path, how: dict[str, Any]
+) -> None:
+    """Another rate leaves the arrivals as even or as bursty as they are."""
     file = tmp_path / "load.yaml"
-    file.write_text(
-        "arrivals: {kind: constant, rate: 1}\nduration: 60s\nwarmup: 0s\noutput_tokens: 3\n"
-    )
+    arrivals = json.dumps({**how, "rate": 1})
+    file.write_text(f"arrivals: {arrivals}\nduration: 60s\nwarmup: 0s\noutput_tokens: 3\n")
     done = call(
         "run", "--target", serve(three).url, "--load", str(file), "--rate", "20",
         "--duration", "400ms", "--json",
     )  # fmt: skip
     data = json.loads(done.stdout)
-    assert data["load"]["arrivals"] == {"kind": "constant", "rate": 20.0}
-    assert data["summary"]["requests"] == 8
+    assert data["load"]["arrivals"] == {**how, "rate": 20.0}
+    assert data["measure"] == [0.0, 0.4]
+    assert how["kind"] == "gamma" or data["summary"]["requests"] == 8
 
 
 def test_the_key_is_sent_and_never_shown(serve: Callable[..., Any], tmp_path: Path) -> None:

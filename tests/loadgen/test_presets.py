@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import statistics
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from firsttoken.cli import firsttoken
 from firsttoken.loadgen.presets import PRESETS, settings, text
+from firsttoken.loadgen.schedule import arrivals
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.workload import plan
 
@@ -59,6 +61,16 @@ def test_an_agent_s_calls_are_as_long_as_the_trace_s() -> None:
             context += turn.output_tokens or 0
     assert sum(sizes) / len(sizes) == pytest.approx(8596, rel=0.05)
     assert sum(outputs) / len(outputs) == pytest.approx(182, rel=0.05)
+
+
+def test_code_completion_is_as_bursty_as_its_source() -> None:
+    """A coefficient of variation of 3 between requests, at the preset's rate."""
+    load = LoadFile.model_validate({**settings("code-completion"), "duration": "20h"})
+    gaps = [after - before for before, after in itertools.pairwise(arrivals(load))]
+    mean = statistics.fmean(gaps)
+
+    assert mean == pytest.approx(1.0, rel=0.1)
+    assert statistics.stdev(gaps) / mean == pytest.approx(3.0, rel=0.1)
 
 
 @pytest.mark.parametrize("file", sorted(EXAMPLES.glob("load*.yaml")), ids=lambda file: file.stem)

@@ -8,7 +8,7 @@ import pytest
 
 from firsttoken.loadgen.judge import parse_objective
 from firsttoken.loadgen.records import Record, Run
-from firsttoken.loadgen.steady import assess, growth, needed
+from firsttoken.loadgen.steady import assess, dispersion, growth, needed
 
 OBJECTIVE = parse_objective("ttft<200ms@90")
 
@@ -38,6 +38,21 @@ def test_few_slow_requests_hold_and_many_fail(step: Callable[..., Run]) -> None:
     failed = assess(bad, [OBJECTIVE], 0.95)
     assert failed.verdict == "fails"
     assert "ttft<200ms@90 holds for" in failed.reason
+
+
+def test_bursty_arrivals_explain_more_of_what_piles_up(step: Callable[..., Run]) -> None:
+    """A quarter of the burstiness doubles what chance explains, and quadruples the requests."""
+    run = step(lambda _: 0.1)
+    bursty = dataclasses.replace(
+        run, load={"arrivals": {"kind": "gamma", "rate": 10, "burstiness": 0.25}}
+    )
+    plain, more = growth(run, 0.95), growth(bursty, 0.95)
+
+    assert plain is not None
+    assert more is not None
+    assert more.explained == pytest.approx(2 * plain.explained)
+    fourfold = needed([OBJECTIVE], 0.95, 0.05, dispersion(bursty.load["arrivals"]))
+    assert fourfold == pytest.approx(4 * needed([OBJECTIVE], 0.95, 0.05), abs=4)
 
 
 def test_what_is_close_to_the_target_is_undecided(step: Callable[..., Run]) -> None:

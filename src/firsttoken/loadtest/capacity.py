@@ -32,7 +32,10 @@ STEPS = "steps"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for and how; times are seconds, prices of one GPU for an hour."""
+    """What is looked for and how; times are seconds, prices of one GPU for an hour.
+
+    ``dispersed`` is the arrivals' dispersion.
+    """
 
     objectives: tuple[Objective, ...]
     aim: Aim
@@ -41,6 +44,7 @@ class Wanted:
     warmup: float = 5.0
     seed: int = 0
     max_in_flight: int = 1024
+    dispersed: float = 1.0
     gpus: int | None = None
     price: float | None = None
     think_time: float = 0.0
@@ -131,7 +135,7 @@ def _resume(site: Site, wanted: Wanted, out: Path) -> Sequence[StepResult]:
 
 def ask_for(plan: Plan, wanted: Wanted, steps: Sequence[StepResult]) -> Ask:
     """The load of a planned step, after the steps so far."""
-    size = needed(wanted.objectives, wanted.confidence, wanted.aim.precision)
+    size = needed(wanted.objectives, wanted.confidence, wanted.aim.precision, wanted.dispersed)
     seconds = size * max(1, plan.size) / plan.rate
     if not plan.fine:
         enough = max(SHORT_STEP_S, FEWEST_A_STEP / plan.rate)

@@ -8,6 +8,7 @@ import click
 from firsttoken.errors import UsageError
 from firsttoken.loadgen.search import Aim
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.steady import dispersion
 from firsttoken.loadtest import capacity as search
 from firsttoken.loadtest import sweep as sweeping
 from firsttoken.loadtest.comparing import comparison, given
@@ -133,6 +134,7 @@ def capacity(where: Target, form: str | None, **given_: Any) -> int:
         warmup=load.warmup,
         seed=load.seed,
         max_in_flight=load.max_in_flight,
+        dispersed=dispersion(load.arrivals.model_dump()),
         gpus=given_["gpus"],
         price=given_["price"],
         think_time=given_["think_time"],
