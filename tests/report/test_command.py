@@ -80,3 +80,33 @@ def test_a_file_that_cannot_be_written_is_one_line(
 ) -> None:
     assert call(str(records), "--html", str(tmp_path / "none" / "r.html")) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_slowest_requests_link_to_their_traces(records: Path, tmp_path: Path) -> None:
+    """Only the id is put in: other braces of such an address are its own."""
+    lines = records.read_text().splitlines()
+    records.write_text(
+        "".join(
+            line.replace('"trace_id":null', '"trace_id":"4bf92f35"') + "\n"
+            if '"index":7,' in line
+            else line + "\n"
+            for line in lines
+        )
+    )
+    page = tmp_path / "r.html"
+    address = "http://grafana/explore?left={%22q%22:%22{trace_id}%22}&panes=1"
+
+    assert call(str(records), "--html", str(page), "--trace-url", address) == 0
+    linked = address.replace("{trace_id}", "4bf92f35").replace("&", "&amp;")
+    assert f'<a href="{linked}"><code>4bf92f35</code></a>' in page.read_text()
+
+    assert call(str(records), "--html", str(page)) == 0
+    assert "<a href" not in page.read_text().partition('id="slowest"')[2]
+
+
+@pytest.mark.parametrize("address", ["http://jaeger/trace/", "jaeger:16686/{trace_id}"])
+def test_an_address_without_a_place_for_the_trace_is_a_mistake(
+    records: Path, capsys: pytest.CaptureFixture[str], address: str
+) -> None:
+    assert call(str(records), "--trace-url", address) == 2
+    assert "expected an http address with {trace_id} in it" in capsys.readouterr().err

@@ -32,8 +32,13 @@ from firsttoken.report.verdict import verdict
 __all__ = ["report_of"]
 
 
-def report_of(run: Run, promises: Sequence[Promise], records: Path) -> Report:
-    """The report of a run against what was promised of it; ``records`` is its file."""
+def report_of(
+    run: Run, promises: Sequence[Promise], records: Path, trace_url: str | None = None
+) -> Report:
+    """The report of a run against what was promised of it; ``records`` is its file.
+
+    ``trace_url``: where a trace is shown, see ``tracelink``.
+    """
     attained = judge.judge(run, promises)
     objectives = tuple(_objective(one, run) for one in attained)
     own, why = run.generator, bottleneck(run, promises)
@@ -62,7 +67,7 @@ def report_of(run: Run, promises: Sequence[Promise], records: Path) -> Report:
         generator=generator,
         checks=(_fair(generator),),
         events=_events(run),
-        slowest=slowest(run, objectives),
+        slowest=slowest(run, objectives, trace_url),
     )
 
 

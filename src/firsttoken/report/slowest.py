@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from firsttoken.loadgen.records import Record, Run
 from firsttoken.report import aggregate
 from firsttoken.report.schema import Objective, SlowRequest
+from firsttoken.report.tracelink import link
 from firsttoken.report.words import seconds
 
 __all__ = ["slowest"]
@@ -12,8 +13,13 @@ __all__ = ["slowest"]
 MOST = 10
 
 
-def slowest(run: Run, objectives: Sequence[Objective], most: int = MOST) -> tuple[SlowRequest, ...]:
-    """The answered requests that are worst beside their objective; without any, the longest."""
+def slowest(
+    run: Run, objectives: Sequence[Objective], trace_url: str | None = None
+) -> tuple[SlowRequest, ...]:
+    """The answered requests that are worst beside their objective; without any, the longest.
+
+    ``trace_url``: where a trace is shown, ``{trace_id}`` in the place of its id.
+    """
     limits = [
         (one.metric, one.threshold)
         for one in objectives
@@ -22,7 +28,7 @@ def slowest(run: Run, objectives: Sequence[Objective], most: int = MOST) -> tupl
     ranked = sorted(
         ((_worst(record, limits), record) for record in run.measured if record.ok),
         key=lambda item: (-item[0][0], item[1].index),
-    )[:most]
+    )[:MOST]
     chosen = [record for _, record in ranked]
     beside = aggregate.levels(
         aggregate.in_flight(run.records), [(r.sent or 0.0, r.ended or 0.0) for r in chosen]
@@ -39,6 +45,7 @@ def slowest(run: Run, objectives: Sequence[Objective], most: int = MOST) -> tupl
             e2e=record.e2e,
             in_flight=level,
             trace_id=record.trace_id,
+            trace_url=link(trace_url, record.trace_id),
         )
         for ((_, text), record), level in zip(ranked, beside, strict=True)
     )

@@ -14,6 +14,7 @@ from firsttoken.config import parse_duration
 from firsttoken.errors import UsageError
 from firsttoken.loadgen import settings as load_settings
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.report import tracelink
 from firsttoken.report.schema import schema_text
 from firsttoken.rules import slo as slo_file
 from firsttoken.simulate import faults as fault_table
@@ -82,6 +83,7 @@ or file; 3 could not be judged; 130 interrupted.
 )  # fmt: skip
 @click.option("--otlp-listen", metavar="HOST:PORT",
               help="Take the engine's spans there (OTLP/gRPC), and join them.")  # fmt: skip
+@click.option("--trace-url", type=tracelink.TraceUrl(), help=tracelink.HELP)
 @click.option("--prometheus", metavar="URL",
               help="A Prometheus with the rules that scrapes the engine's collector.")  # fmt: skip
 @click.option("--scrape-interval", type=_Seconds(), default="1s", show_default=True,
@@ -114,7 +116,11 @@ def validate(
     }
     if suite_file is not None:
         _check_suite(slo=slo, load=load_file, fault=faults, **given)
-        return _run_suite(suite_file, common | {"model": given["model"]}, inject=inject)
+        return _run_suite(
+            suite_file,
+            common | {name: given[name] for name in ("model", "trace_url")},
+            inject=inject,
+        )
     if inject:
         raise UsageError("--faults goes with --suite; for one run use --fault NAME=VALUE")
     if slo is None:

@@ -20,6 +20,7 @@ from firsttoken.report.schema import (
     Objective,
     Point,
     Report,
+    SlowRequest,
     Verdict,
 )
 from firsttoken.report.slowest import slowest
@@ -74,9 +75,13 @@ def conclude(found: Found) -> Report:
         events=_events(found),
         histograms=_histograms(found.window),
         stages=tracing.mean_stages(found.joined) or (stages.named if stages else {}),
-        slowest=tracing.staged(slowest(run, objectives), found.joined) if run is not None else (),
+        slowest=_slowest(found, run, objectives) if run is not None else (),
         files=_files(found),
     )  # fmt: skip
+
+
+def _slowest(found: Found, run: Run, objectives: tuple[Objective, ...]) -> tuple[SlowRequest, ...]:
+    return tracing.staged(slowest(run, objectives, found.options.trace_url), found.joined)
 
 
 def _files(found: Found) -> dict[str, str]:

@@ -66,6 +66,8 @@ class Options:
     duration: float | None = None
     otlp_listen: str | None = None
     """Where the engine sends its spans."""
+    trace_url: str | None = None
+    """Where a tracing backend shows them, ``{trace_id}`` in the place of a trace's id."""
     expected: tuple[Expected, ...] | None = None
     """The alerts that must reach Alertmanager, and no others; None: none is started."""
 

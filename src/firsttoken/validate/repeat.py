@@ -31,6 +31,7 @@ def command(options: Options) -> str:
         ("--duration", None if options.duration is None else format_duration(options.duration)),
         ("--model", options.model),
         ("--otlp-listen", options.otlp_listen),
+        ("--trace-url", options.trace_url),
         ("--prometheus", public_address(options.prometheus) if options.prometheus else None),
     ):
         if value is not None:

@@ -182,7 +182,7 @@ def warm_up(session: Session) -> str:
         rate=options.rate,
         concurrency=options.concurrency,
         duration=options.duration,
-        tracing=options.otlp_listen is not None,
+        tracing=options.otlp_listen is not None or options.trace_url is not None,
     )
     found.load_started = time.time()
     log = options.out / "logs" / "load.log"
