@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 from pydantic import BaseModel
@@ -39,7 +39,6 @@ __all__ = [
     "target_options",
 ]
 
-F = TypeVar("F", bound=Callable[..., Any])
 INTERRUPTED_CODE = 130
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -134,7 +133,7 @@ class Target:
             yield Site(url, found.model, self.load_file, watcher), found.version
 
 
-def target_options(command: F) -> F:
+def target_options(command: Callable[..., Any]) -> Any:
     """The command is given a ``Target`` as ``where``."""
 
     @functools.wraps(command)
@@ -156,10 +155,10 @@ def target_options(command: F) -> F:
     )  # fmt: skip
 
 
-def form_options(report: type[BaseModel]) -> Callable[[F], F]:
+def form_options(report: type[BaseModel]) -> Callable[[Callable[..., Any]], Any]:
     """The command is given the form to print, and runs unless the report's schema is asked for."""
 
-    def options(command: F) -> F:
+    def options(command: Callable[..., Any]) -> Any:
         @functools.wraps(command)
         def unless_schema(*arguments: Any, schema: bool, **given: Any) -> Any:
             if schema:
@@ -179,7 +178,7 @@ def form_options(report: type[BaseModel]) -> Callable[[F], F]:
     return options
 
 
-def _with(command: Any, *options: Callable[[Any], Any]) -> Any:
+def _with(command: Callable[..., Any], *options: Callable[[Any], Any]) -> Any:
     for option in reversed(options):
         command = option(command)
     return command
