@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from firsttoken.cli import main
 from firsttoken.errors import ConfigError
@@ -17,6 +18,8 @@ from firsttoken.loadtest import capacity, commands
 from firsttoken.loadtest.observe import Nobody
 from firsttoken.loadtest.step import Site
 from firsttoken.servers import announced_address, start
+from firsttoken.simulate.capacity import capacity as known
+from firsttoken.simulate.parameters import Parameters
 
 LOAD = """\
 api: completions
@@ -80,6 +83,33 @@ def test_a_search_runs_is_kept_and_gone_on_with(
         "capacity.png", "steps", "search.json",
     }  # fmt: skip
     assert two["command"].startswith("firsttoken load capacity --target")
+
+
+def test_the_capacity_of_a_real_server_is_what_its_parameters_say(tmp_path: Path) -> None:
+    """Through processes, sockets and clocks; to a fifth, with steps of two seconds.
+
+    The engine is slow, so that the generator beside it has nothing to be late for.
+    """
+    parameters = Parameters(max_num_seqs=8, decode_base_s=0.025, prefill_s_per_token=5e-6)
+    config, load = tmp_path / "engine.yaml", tmp_path / "load.yaml"
+    config.write_text(yaml.safe_dump({"gpus": 0, "parameters": parameters.model_dump()}))
+    load.write_text("{api: completions, warmup: 500ms, prompt_tokens: 32, output_tokens: 2}\n")
+    serve = [sys.executable, "-m", "firsttoken", "simulate", "--listen", "127.0.0.1:0"]
+    with start("simulate", [*serve, "--config", str(config)], tmp_path / "engine.log") as child:
+        done = call(
+            "capacity", "--target", announced_address(child), "--load", str(load),
+            "--objective", "ttft<500ms@90", "--start-rate", "400", "--precision", "0.2",
+            "--out", str(tmp_path / "out"), "--json",
+        )  # fmt: skip
+
+    report = json.loads(done.stdout)
+    truth = known(parameters, 32, 2).requests_per_s
+    assert done.returncode == 0, done.stderr
+    assert "not judged" not in {step["verdict"] for step in report["steps"]}
+    assert report["low"] <= truth <= report["high"], done.stderr
+    assert report["estimate"] == pytest.approx(truth, rel=0.2)
+    # What it was overloaded with, not what came of it until it was stopped.
+    assert report["steps"][0]["point"]["offered_rate"] > 350
 
 
 def test_a_short_step_has_its_few_requests_at_any_rate() -> None:

@@ -158,6 +158,8 @@ def _result(
         judged = dataclasses.replace(
             judged, verdict="fails", leaning="fails", reason=f"stopped early: {done.hopeless}"
         )
+        # Requests that were cut off, or not yet sent, were offered all the same.
+        at = at.model_copy(update={"offered_rate": plan.rate})
     verdict = "not judged" if at.bottleneck and not _servers_fault(judged, at) else judged.verdict
     return StepResult.model_validate(
         {
