@@ -18,7 +18,7 @@ from firsttoken.report import tracelink
 from firsttoken.report.schema import schema_text
 from firsttoken.rules import slo as slo_file
 from firsttoken.simulate import faults as fault_table
-from firsttoken.validate import pipeline, progress, scenarios, suite, terminal, tracing
+from firsttoken.validate import engine, pipeline, progress, scenarios, suite, terminal, tracing
 from firsttoken.validate.conclude import conclude
 from firsttoken.validate.found import Options
 from firsttoken.validate.output import write
@@ -106,6 +106,8 @@ def validate(
         return 0
     if simulate == (target is not None):
         raise UsageError("give either --target URL or --simulate")
+    if target is not None:
+        engine.base_url(target)  # a mistake shows before all else
     if scrape_interval != int(scrape_interval) or scrape_interval < 1:
         raise UsageError("--scrape-interval: expected whole seconds, such as 1s or 15s")
     common = {

@@ -2,11 +2,10 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from firsttoken.loadgen.records import Run
 from firsttoken.loadgen.settings import LoadFile
-from firsttoken.otlp.store import Store
 from firsttoken.prometheus import Prometheus
 from firsttoken.report.schema import (
     Comparison,
@@ -25,6 +24,9 @@ from firsttoken.traces.join import Joined
 from firsttoken.validate.alerts import Expected
 from firsttoken.validate.page import Page, Window
 from firsttoken.validate.stack import Exporter
+
+if TYPE_CHECKING:  # only with --otlp-listen, and slow to import
+    from firsttoken.otlp.store import Store
 
 __all__ = ["FILES", "Found", "Options"]
 
@@ -95,7 +97,7 @@ class Found:
     """Unix seconds."""
     run: Run | None = None
     comparisons: tuple[Comparison, ...] = ()
-    spans: Store | None = None
+    spans: "Store | None" = None
     """What the engine sent of its spans."""
     joined: Joined | None = None
     rules: tuple[RuleResult, ...] | None = None

@@ -3,12 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from google.protobuf.message import Message
-
 from firsttoken.errors import UsageError
-from firsttoken.otlp.background import BackgroundReceiver
-from firsttoken.otlp.jsonfile import Writer
-from firsttoken.otlp.store import Store
 from firsttoken.report.schema import Check, SlowRequest
 from firsttoken.traces.join import ORDER, Joined, Parts, join
 from firsttoken.traces.server import served
@@ -46,6 +41,13 @@ def receive(session: Session) -> str:
     told = session.options.otlp_listen
     if told is None:
         raise SkippedError("no address to listen on was given")
+    # gRPC and an HTTP server take half a second to import, which few validations need.
+    from google.protobuf.message import Message
+
+    from firsttoken.otlp.background import BackgroundReceiver
+    from firsttoken.otlp.jsonfile import Writer
+    from firsttoken.otlp.store import Store
+
     host, port = address(told)
     store = session.found.spans = Store()
     file = session.exits.enter_context(Writer(session.options.out / SPANS))
