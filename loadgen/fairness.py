@@ -13,6 +13,8 @@ LATE_LIMIT_S = 0.005
 LATE_LOOP_LIMIT_S = 0.010
 LATE_SHARE = 0.05
 """Of the median TTFT, or of the shortest time that is judged."""
+_OF_SUCCESS_S = 1.0
+"""Whether a request is answered at all does not hang on when in a second it is sent."""
 
 
 def bottleneck(run: Run, objectives: Sequence[Objective] = ()) -> str | None:
@@ -52,9 +54,10 @@ def _shortest(run: Run, objectives: Sequence[Objective]) -> float:
     after_first = max(1.0, tokens.p50 - 1) if tokens else 1.0
     return min(
         (
-            one.threshold * (after_first if one.metric == "tpot" else 1.0)
+            _OF_SUCCESS_S
+            if one.threshold is None
+            else one.threshold * (after_first if one.metric == "tpot" else 1.0)
             for one in objectives
-            if one.threshold is not None
         ),
         default=0.0,
     )

@@ -1,7 +1,7 @@
 """From simulated engines to a webhook: who is told what, through every real part in between.
 
-Engines, collector, Prometheus and Alertmanager run as processes; periods and waits are scaled from
-weeks to seconds, everything else is as generated.
+Engines, collector, Prometheus and Alertmanager run as processes; periods, waits and the minute that a
+stalled engine is given are scaled to seconds, everything else is as generated.
 """
 
 import contextlib
@@ -45,6 +45,8 @@ SLO = SloFile.model_validate(
 )  # fmt: skip
 SCALED = {"10s": "1s", "5m": "10s", "30m": "10s", "1m": "1s", "0s": "0s"}
 """Waits of the routing -> what the test waits."""
+MINUTE, SCALED_MINUTE = "1m", "8s"
+"""For how long an engine that is stalled has made no token."""
 COMMAND = [sys.executable, "-m", "firsttoken"]
 MODELS = ("good", "slow", "stuck", "idle", "gone")
 PROMPT = "What the engine is asked is long enough that reading it takes a while. " * 30
@@ -190,9 +192,9 @@ def _stack(tmp_path: Path) -> Iterator[Stack]:
         routing = tmp_path / "alertmanager.yaml"
         routing.write_text(output.to_yaml(scaled(configuration(receivers))))
         _, alertmanager = running.enter_context(servers.alertmanager(routing, tmp_path))
-        (tmp_path / "rules.yaml").write_text(
-            output.rule_file(rule_groups(SLO, options=Options(scrape=1)))
-        )
+        rules = output.rule_file(rule_groups(SLO, options=Options(scrape=1)))
+        assert f"[{MINUTE}]" in rules
+        (tmp_path / "rules.yaml").write_text(rules.replace(f"[{MINUTE}]", f"[{SCALED_MINUTE}]"))
         config = tmp_path / "prometheus.yaml"
         config.write_text(
             "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"

@@ -20,7 +20,7 @@ scenarios:
     load: {arrivals: {kind: closed, concurrency: 2}, warmup: 0s, duration: 2s, output_tokens: 8}
   - name: failing
     faults: {failing_share: 0.6}
-    load: {arrivals: {kind: closed, concurrency: 4}, warmup: 0s, duration: 5s, output_tokens: 8}
+    load: {arrivals: {kind: closed, concurrency: 4}, warmup: 0s, duration: 4s, output_tokens: 8}
     expect:
       verdict: missed
       missed: [availability]
