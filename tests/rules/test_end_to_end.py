@@ -1,7 +1,7 @@
 """From simulated engines to a webhook: who is told what, through every real part in between.
 
-Engines, collector, Prometheus and Alertmanager run as processes; periods, waits and the minute that a
-stalled engine is given are scaled to seconds, everything else is as generated.
+Engines, collector, Prometheus and Alertmanager run as processes; periods, waits and the minute that
+a stalled engine is given are scaled to seconds, everything else is as generated.
 """
 
 import contextlib
