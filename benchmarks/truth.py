@@ -1,6 +1,7 @@
 """The fake server as an instrument: built, started, told its times, and its log read."""
 
 import contextlib
+import json
 import shutil
 import socket
 import struct
@@ -19,10 +20,14 @@ TICK_S = 1e-7
 
 
 class Sent(NamedTuple):
-    """What the server did for one request: seconds from its arrival to each chunk's send."""
+    """What the server did for one request: seconds from its arrival to each chunk's send.
+
+    ``arrived``: seconds on the monotonic clock of the machine.
+    """
 
     status: int
     chunks: tuple[float, ...]
+    arrived: float = 0.0
 
 
 class FakeServer:
@@ -39,13 +44,21 @@ class FakeServer:
 
     def log(self) -> dict[str, Sent]:
         """What was done for each request since it was configured, by ``X-Request-Id``."""
+        return dict(self.everything())
+
+    def everything(self) -> list[tuple[str, Sent]]:
+        """The same in the order of arrival, also of requests that have no id."""
         file = self._folder / "log"
         self._get(f"/_dump?f={file}")
         return _log(file.read_bytes())
 
-    def _get(self, path: str) -> None:
+    def requests(self) -> int:
+        """How many have come since it was started."""
+        return int(json.loads(self._get("/_stat"))["nreq"])
+
+    def _get(self, path: str) -> bytes:
         with urllib.request.urlopen(self.url + path, timeout=30) as answer:  # noqa: S310
-            answer.read()
+            return bytes(answer.read())
 
 
 def can_build() -> bool:
@@ -83,10 +96,11 @@ def _answering(port: int) -> None:
     raise TimeoutError("the fake server does not answer")
 
 
-def _log(data: bytes) -> dict[str, Sent]:
+def _log(data: bytes) -> list[tuple[str, Sent]]:
     (count,) = struct.unpack_from("Q", data, 8)
-    at, found = 16, {}
+    at, found = 16, []
     for _ in range(count):
+        (arrived,) = struct.unpack_from("Q", data, at)
         at += 24
         _, _, _, sent, status = struct.unpack_from("5I", data, at)
         at += 20
@@ -96,5 +110,6 @@ def _log(data: bytes) -> dict[str, Sent]:
         if sent:
             ticks = struct.unpack_from(f"{sent}I", data, at)
             at += 8 * sent
-        found[name] = Sent(status, tuple(tick * TICK_S for tick in ticks))
+        chunks = tuple(tick * TICK_S for tick in ticks)
+        found.append((name, Sent(status, chunks, arrived * 1e-9)))
     return found
