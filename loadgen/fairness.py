@@ -1,12 +1,13 @@
 """Whether a run says more of the load generator than of the server."""
 
+import dataclasses
 from collections.abc import Sequence
 
 from firsttoken.loadgen.judge import Objective
-from firsttoken.loadgen.record import Run
+from firsttoken.loadgen.record import Generator, Run
 from firsttoken.loadgen.summary import distribution
 
-__all__ = ["bottleneck"]
+__all__ = ["bottleneck", "loosened", "only_late"]
 
 CPU_LIMIT = 0.9
 LATE_LIMIT_S = 0.005
@@ -39,28 +40,49 @@ def bottleneck(run: Run, objectives: Sequence[Objective] = ()) -> str | None:
     return None
 
 
+def only_late(run: Run, objectives: Sequence[Objective] = ()) -> bool:
+    """Whether it is no fair witness for its lateness alone: not busy, and nothing was held back."""
+    own = run.generator
+    punctual = Generator(cpu_share=own.cpu_share, held_back=own.held_back)
+    return (
+        bottleneck(run, objectives) is not None
+        and bottleneck(dataclasses.replace(run, generator=punctual), objectives) is None
+    )
+
+
+def loosened(run: Run, objectives: Sequence[Objective]) -> tuple[Objective, ...]:
+    """The objectives, with what the generator's lateness may have added to what it measured."""
+    late = max(run.generator.lag_p99, run.generator.late_wakeups)
+    return tuple(
+        one
+        if one.threshold is None
+        else dataclasses.replace(one, threshold=one.threshold + late / _spread(run, one))
+        for one in objectives
+    )
+
+
 def _median_ttft(run: Run) -> float:
     found = distribution(record.ttft for record in run.measured if record.ok)
     return found.p50 if found else 0.0
 
 
 def _shortest(run: Run, objectives: Sequence[Objective]) -> float:
-    """Seconds: the shortest time that an objective looks at; 0 without any.
-
-    An answer's last token that is seen late moves its TPOT by that much divided by the tokens
-    after the first.
-    """
-    tokens = distribution(r.output_tokens for r in run.measured if r.ok and r.output_tokens)
-    after_first = max(1.0, tokens.p50 - 1) if tokens else 1.0
+    """Seconds: the shortest time that an objective looks at; 0 without any."""
     return min(
         (
-            _OF_SUCCESS_S
-            if one.threshold is None
-            else one.threshold * (after_first if one.metric == "tpot" else 1.0)
+            _OF_SUCCESS_S if one.threshold is None else one.threshold * _spread(run, one)
             for one in objectives
         ),
         default=0.0,
     )
+
+
+def _spread(run: Run, objective: Objective) -> float:
+    """What a delay of one token is divided by: a TPOT's by the tokens after the first."""
+    if objective.metric != "tpot":
+        return 1.0
+    tokens = distribution(r.output_tokens for r in run.measured if r.ok and r.output_tokens)
+    return max(1.0, tokens.p50 - 1) if tokens else 1.0
 
 
 def _ms(seconds: float) -> str:

@@ -1,10 +1,11 @@
 """Whether a run was a fair measurement: which lateness of the generator is material."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
 
-from firsttoken.loadgen.fairness import bottleneck
+from firsttoken.loadgen.fairness import bottleneck, loosened, only_late
 from firsttoken.loadgen.judge import parse_objective
 from firsttoken.loadgen.records import Generator, Record, Run
 
@@ -72,3 +73,22 @@ def test_lateness_is_measured_against_what_is_judged(
 
     assert bottleneck(run) is not None
     assert (bottleneck(run, [parse_objective(one) for one in objectives]) is None) != material
+
+
+def test_lateness_is_told_from_a_busy_core(make_run: MakeRun, make_record: Make) -> None:
+    late, busy = Generator(lag_p99=0.1, lag_p99_low=0.1), Generator(cpu_share=0.95)
+    both = dataclasses.replace(late, cpu_share=0.95)
+
+    found = {own: only_late(make_run(make_record(), generator=own)) for own in (late, busy, both)}
+    assert found == {late: True, busy: False, both: False}
+    assert not only_late(make_run(make_record(), generator=Generator()))
+
+
+def test_what_lateness_may_have_added_is_taken_off(make_run: MakeRun, make_record: Make) -> None:
+    run = make_run(
+        make_record(output_tokens=11), generator=Generator(lag_p99=0.02, late_wakeups=0.03)
+    )
+    objectives = [parse_objective(one) for one in ("ttft<100ms@95", "tpot<10ms@95", "success@99")]
+
+    fair = [one.threshold for one in loosened(run, objectives)]
+    assert fair == [pytest.approx(0.13), pytest.approx(0.013), None]

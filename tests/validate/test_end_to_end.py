@@ -29,8 +29,8 @@ packs: [stall, absence]
 LOAD = """\
 version: firsttoken/v1
 arrivals: {kind: closed, concurrency: 4}
-warmup: 1s
-duration: 5s
+warmup: 500ms
+duration: 4s
 prompt_tokens: 200
 output_tokens: 16
 """

@@ -27,7 +27,7 @@ objectives:
 def validate(slo: Path, out: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "firsttoken", "validate", "--slo", str(slo)]
     load = slo.with_name("load.yaml")
-    load.write_text("{arrivals: {kind: closed, concurrency: 4}, warmup: 1s, duration: 4s}\n")
+    load.write_text("{arrivals: {kind: closed, concurrency: 4}, warmup: 500ms, duration: 3s}\n")
     command += ["--load", str(load), "--out", str(out), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=80)
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from firsttoken.errors import ConfigError
+from firsttoken.loadgen.fairness import loosened, only_late
 from firsttoken.loadgen.judge import Objective
+from firsttoken.loadgen.records import Run
 from firsttoken.loadgen.search import Aim, Outcome, Plan, Tried, next_plan, outcome
 from firsttoken.loadgen.steady import Judgement, assess, needed
 from firsttoken.loadtest.points import knee, point
@@ -160,7 +162,8 @@ def _result(
         )
         # Requests that were cut off, or not yet sent, were offered all the same.
         at = at.model_copy(update={"offered_rate": plan.rate})
-    verdict = "not judged" if at.bottleneck and not _servers_fault(judged, at) else judged.verdict
+    excused = _servers_fault(judged, at) or _stands(done.run, judged, wanted)
+    verdict = "not judged" if at.bottleneck and not excused else judged.verdict
     return StepResult.model_validate(
         {
             "number": number,
@@ -187,6 +190,20 @@ def _servers_fault(judged: Judgement, at: Point) -> bool:
     return (
         judged.verdict == "fails" and at.bottleneck is not None and "max_in_flight" in at.bottleneck
     )
+
+
+def _stands(run: Run, judged: Judgement, wanted: Wanted) -> bool:
+    """Whether what was decided is so, although the load generator was late.
+
+    Lateness makes latencies look longer and arrivals more bunched, so that what holds held all the
+    more; and what fails must fail with all of it taken off.
+    """
+    if not only_late(run, wanted.objectives) or judged.verdict == "undecided":
+        return False
+    if judged.verdict == "holds":
+        return True
+    fair = assess(run, loosened(run, wanted.objectives), wanted.confidence)
+    return fair.verdict == "fails"
 
 
 def _evidence(one: object) -> Evidence:

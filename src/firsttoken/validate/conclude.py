@@ -1,14 +1,12 @@
 """From what was found to the report: every check, every objective, one verdict."""
 
-import dataclasses
 import math
 from datetime import UTC, datetime
 from importlib import metadata
 
 from firsttoken import servers
 from firsttoken.catalogue import REQUESTS_RUNNING
-from firsttoken.loadgen import records
-from firsttoken.loadgen.fairness import bottleneck
+from firsttoken.loadgen.fairness import bottleneck, only_late
 from firsttoken.loadgen.judge import Objective as Promise
 from firsttoken.loadgen.records import Run
 from firsttoken.report.of_run import load_result
@@ -202,10 +200,8 @@ def fairness(
     """
     own, complaint, note = run.generator, bottleneck(run, promises), ""
     if complaint is not None:
-        punctual = records.Generator(cpu_share=own.cpu_share, held_back=own.held_back)
-        only_late = bottleneck(dataclasses.replace(run, generator=punctual)) is None
         means = {row.status for row in comparisons if row.name.startswith("mean ")}
-        if only_late and means and own.lag_p99_low <= _SMALL_SHARE * _pause(run):
+        if only_late(run, promises) and means and own.lag_p99_low <= _SMALL_SHARE * _pause(run):
             if means == {"agrees"}:
                 note = f"{complaint}, yet the server's clocks confirm what it measured"
             elif met and means <= {"agrees", "explained"}:
