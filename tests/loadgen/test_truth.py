@@ -1,33 +1,15 @@
 """Against a server that logs what it truly did: no coordinated omission, and honest overload."""
 
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from benchmarks import truth
 
 from firsttoken.loadgen.fairness import bottleneck
 from firsttoken.loadgen.record import Run
 from firsttoken.loadgen.run import Stop, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
-
-TRUTH = Path(__file__).parents[2] / "benchmarks" / "truth.py"
-
-
-def _module() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("truth", TRUTH)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["truth"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-truth = _module()
 
 
 @pytest.fixture(scope="module")

@@ -1,11 +1,13 @@
 """Search and sweep as a person runs them: processes against the embedded engine."""
 
 import json
+import random
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -13,10 +15,12 @@ import yaml
 from firsttoken.cli import main
 from firsttoken.errors import ConfigError
 from firsttoken.loadgen.judge import parse_objective
+from firsttoken.loadgen.records import Generator, Run
 from firsttoken.loadgen.search import Aim, Plan
 from firsttoken.loadtest import capacity, commands
 from firsttoken.loadtest.observe import Nobody
-from firsttoken.loadtest.step import Site
+from firsttoken.loadtest.schema import StepResult
+from firsttoken.loadtest.step import Site, Stepped
 from firsttoken.servers import announced_address, start
 from firsttoken.simulate.capacity import capacity as known
 from firsttoken.simulate.parameters import Parameters
@@ -118,6 +122,43 @@ def test_a_short_step_has_its_few_requests_at_any_rate() -> None:
     asked = {rate: capacity.ask_for(Plan(rate, 0), wanted, ()) for rate in (0.1, 2.0, 50.0)}
 
     assert {rate: one.duration for rate, one in asked.items()} == {0.1: 100, 2.0: 30, 50.0: 4}
+
+
+def judged(run: Run, hopeless: str | None = None) -> StepResult:
+    plan, wanted = Plan(20.0, 1), capacity.Wanted((parse_objective("ttft<1s@90"),), Aim())
+    ask = capacity.ask_for(plan, wanted, ())
+    return capacity.judge_step(1, plan, ask, Stepped(run, None, hopeless), wanted, "steps/01.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("ttft", "late", "verdict"),
+    [
+        (0.1, 0.2, "holds"),  # lateness only makes it look worse
+        (2.0, 0.2, "fails"),  # slow by more than that
+        (1.1, 0.2, "not judged"),  # it may have been that alone
+        (1.1, 0.02, "fails"),  # a fiftieth of the objective
+    ],
+)
+def test_what_lateness_cannot_have_decided_stands(
+    made_up: Any, ttft: float, late: float, verdict: str
+) -> None:
+    stream = random.Random(1)
+    records = [
+        made_up.record(n, 3 + n / 20, 3 + n / 20 + ttft * stream.uniform(0.95, 1.05), 8.0, 2, 8)
+        for n in range(1000)
+    ]
+    own = Generator(lag_p99=late, lag_p99_low=late)
+
+    assert judged(made_up.run_of(records, 3.0, 53.0, generator=own)).verdict == verdict
+
+
+def test_a_step_that_was_stopped_early_was_offered_all_it_was_to_be(made_up: Any) -> None:
+    """What was cut off, or not yet sent, is no lower rate."""
+    records = [made_up.record(n, 3 + n / 20, 5.0, 6.0, 2, 8) for n in range(10)]
+    step = judged(made_up.run_of(records, 3.0, 53.0), hopeless="all were slow")
+
+    assert (step.verdict, step.point.offered_rate) == ("fails", 20.0)
+    assert step.reason == "stopped early: all were slow"
 
 
 def test_a_folder_with_another_search_is_not_gone_on_with(tmp_path: Path) -> None:

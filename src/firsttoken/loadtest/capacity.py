@@ -20,7 +20,7 @@ from firsttoken.loadtest.saturation import cost, saturation
 from firsttoken.loadtest.schema import CapacityReport, Evidence, Point, StepResult
 from firsttoken.loadtest.step import Ask, Site, Stepped, run
 
-__all__ = ["FEWEST_A_STEP", "Wanted", "ask_for", "report", "search"]
+__all__ = ["FEWEST_A_STEP", "Wanted", "ask_for", "judge_step", "report", "search"]
 
 SHORT_STEP = 200
 """Requests of a step of which only the direction counts, if they come in time."""
@@ -96,7 +96,7 @@ def search(
             in_flight_max=wanted.max_in_flight,
             may_stop=True,
         )
-        step = _result(number, plan, ask, done, wanted, f"{STEPS}/{file.name}")
+        step = judge_step(number, plan, ask, done, wanted, f"{STEPS}/{file.name}")
         text = step.model_dump_json(indent=2) + "\n"
         file.with_suffix(".json").write_text(text, encoding="utf-8")
         steps.append(step)
@@ -151,9 +151,10 @@ def ask_for(plan: Plan, wanted: Wanted, steps: Sequence[StepResult]) -> Ask:
     )
 
 
-def _result(
+def judge_step(
     number: int, plan: Plan, ask: Ask, done: Stepped, wanted: Wanted, records: str
 ) -> StepResult:
+    """What a load that was run comes to, as a step of the search."""
     judged = assess(done.run, wanted.objectives, wanted.confidence)
     at = point(done.run, ask, wanted.objectives, done.seen, records, wanted.confidence)
     if done.hopeless:
