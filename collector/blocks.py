@@ -1,16 +1,24 @@
 """Families to blocks of lines as a form has them: one contiguous block for each name."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from firsttoken.collector.form import Form
-from firsttoken.collector.page import Kind, Role
-from firsttoken.collector.translate import Member, Offer, named
-from firsttoken.collector.writing import Block, Writer
+from firsttoken.collector.page import Kind, Labels, Layout, Role
+from firsttoken.collector.translate import Offer, named
+from firsttoken.collector.writing import Arrangement, Block, Fits, Writer
 
 __all__ = ["blocks"]
 
+_APART = (Role.BUCKET, Role.GCOUNT, Role.GSUM, Role.CREATED)
 _SUFFIX = {Kind.COUNTER: "_total", Kind.INFO: "_info"}
+_VALUE_ONLY = frozenset({Role.VALUE})
+_COMPONENTS = frozenset(Role) - _VALUE_ONLY
+_ALLOWED = {
+    Kind.COUNTER: frozenset({Role.VALUE, Role.CREATED}),
+    Kind.HISTOGRAM: _COMPONENTS,
+    Kind.GAUGE_HISTOGRAM: _COMPONENTS,
+}
 _TEXT_KIND = {
     Kind.UNKNOWN: "untyped",
     Kind.INFO: "gauge",
@@ -30,33 +38,29 @@ class _Text(Writer):
     """Prometheus' text format: what it has no type for is gauges under names of their own."""
 
     def blocks(self, family: Offer) -> Iterator[Block]:
-        fits = self._fits(family.kind)
-        main = [m for m in family.members if not _is_apart(m, family.kind) and fits(m)]
-        kind = _TEXT_KIND.get(family.kind, family.kind.value)
-        yield from self._block(family, self.metrics(main, family.kind), kind, Role.VALUE)
-        if any(_is_apart(m, family.kind) for m in family.members):
-            for role in (Role.BUCKET, Role.GCOUNT, Role.GSUM, Role.CREATED):
-                apart = [
-                    (m,) for m in family.members if m.role is role and _is_apart(m, family.kind)
-                ]
-                yield from self._block(family, apart, "gauge", role)
+        shown = _TEXT_KIND.get(family.kind, family.kind.value)
+        apart = [role for role in _APART if _is_apart(role, family.kind, family.layout)]
+        lines = self.arranged(family.layout, family.kind, None, self._fits(family.kind, apart))
+        yield from self._block(family, family.kind, lines, shown, Role.VALUE)
+        for role in apart:
+            lines = self.arranged(family.layout, Kind.GAUGE, role, _only(role))
+            yield from self._block(family, Kind.GAUGE, lines, "gauge", role)
 
-    def _fits(self, kind: Kind) -> Callable[[Member], bool]:
+    def _fits(self, kind: Kind, apart: Collection[Role]) -> Fits | None:
         """Whether a line can be read: a bound must be a number wherever it stands."""
         bound = {Kind.HISTOGRAM: "le", Kind.SUMMARY: "quantile"}.get(kind)
         if bound is None:
-            return lambda _: True
-        bounded = self.labels.bounded
-        return lambda member: (
-            bounded(member.labels, bound).bound > -math.inf
-            or all(label != bound for label, _ in member.labels)
-        )
+            return (lambda role, _: role not in apart) if apart else None
+        found = self.labels.bound
+        return lambda role, labels: role not in apart and found(labels, bound) != -math.inf
 
     def _block(
-        self, family: Offer, metrics: Sequence[Sequence[Member]], kind: str, role: Role
+        self, family: Offer, kind: Kind, lines: Arrangement, shown: str, role: Role
     ) -> Iterator[Block]:
-        header = self.header(self.form.name(*named(role, family)), family.help, kind)
-        found = self.block(family.kind, header, family, metrics)
+        if not lines.order:
+            return
+        header = self.header(self.form.name(*named(role, family)), family.help, shown)
+        found = self.block(kind, header, family, lines)
         if found is not None:
             yield found
 
@@ -85,49 +89,48 @@ class _Openmetrics(Writer):
         kind = self._kinds.get(family.name)
         if kind is None:
             return
-        metrics = self.metrics([m for m in family.members if self._fits(m, family, kind)], kind)
-        if kind in (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM):
-            metrics = [metric for metric in metrics if self._is_whole(metric, kind)]
+        lines = self.arranged(
+            family.layout,
+            kind,
+            family.name if kind is Kind.STATESET else None,
+            self._fits(family, kind),
+            whole=kind in (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM),
+        )
         name = _bare(self.form.name(family.name, family.dotted), kind)
         unit = family.unit if name.endswith(f"_{family.unit}") else ""
         if kind in (Kind.INFO, Kind.STATESET):
             unit = ""
         header = self.header(name, family.help, kind.value, unit)
-        found = self.block(kind, header, family, metrics)
+        found = self.block(kind, header, family, lines)
         if found is not None:
             yield found
 
-    def _fits(self, member: Member, family: Offer, kind: Kind) -> bool:
-        """Whether OpenMetrics allows the sample in a family of this type."""
-        role = member.role
-        if kind is Kind.COUNTER:
-            return role in (Role.VALUE, Role.CREATED)
+    def _fits(self, family: Offer, kind: Kind) -> Fits | None:
+        """Which samples OpenMetrics allows in a family of this type; None means all of them."""
+        allowed = _ALLOWED.get(kind, _VALUE_ONLY)
+        found = self.labels.bound
         if kind is Kind.SUMMARY:
-            return role is not Role.VALUE or 0 <= self._bound(member, "quantile") <= 1
-        if kind in (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM):
-            return role is not Role.VALUE
+            return lambda role, labels: (
+                role is not Role.VALUE or _is_quantile(found(labels, "quantile"))
+            )
         if kind is Kind.STATESET:
-            return any(label == family.name for label, _ in member.labels)
-        return role is Role.VALUE
-
-    def _bound(self, member: Member, label: str) -> float:
-        return self.labels.bounded(member.labels, label).bound
-
-    def _is_whole(self, metric: Sequence[Member], kind: Kind) -> bool:
-        """Whether it has all that OpenMetrics demands: the last bucket, and count with sum."""
-        last = [m for m in metric if m.role is Role.BUCKET][-1:]
-        roles = {m.role for m in metric}
-        count, total = Role.COUNT in roles, Role.SUM in roles
-        if kind is Kind.GAUGE_HISTOGRAM:
-            count, total = Role.GCOUNT in roles, Role.GSUM in roles
-        return bool(last) and self._bound(last[0], "le") == math.inf and count == total
+            return lambda _, labels: any(label == family.name for label, _ in labels)
+        if allowed.issuperset(family.layout.roles):
+            return None
+        return lambda role, _: role in allowed
 
 
-def _is_apart(member: Member, kind: Kind) -> bool:
-    """Whether the text format has the sample as a family of its own."""
-    return member.role is Role.CREATED or (
-        kind is Kind.GAUGE_HISTOGRAM and member.role is not Role.VALUE
-    )
+def _is_quantile(bound: float | None) -> bool:
+    return bound is not None and 0 <= bound <= 1
+
+
+def _is_apart(role: Role, kind: Kind, layout: Layout) -> bool:
+    """Whether the text format has such samples as a family of their own."""
+    return role in layout.roles and (role is Role.CREATED or kind is Kind.GAUGE_HISTOGRAM)
+
+
+def _only(wanted: Role) -> Fits:
+    return lambda role, _: role is wanted
 
 
 def _bare(name: str, kind: Kind) -> str:

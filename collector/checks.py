@@ -11,10 +11,12 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import NamedTuple
 
 from firsttoken.collector.page import Kind, Role
 from firsttoken.collector.picking import Picker, picker
+from firsttoken.collector.translate import Member
 from firsttoken.collector.writing import Block
 
 __all__ = ["Checks"]
@@ -114,12 +116,16 @@ class Checks:
         first, self._lines = self._lines, self._lines + len(block.members)
         if block.kind in (Kind.GAUGE, Kind.UNKNOWN):
             return
-        if block.kind is Kind.COUNTER and not block.group_ends:
+        lines = block.arrangement
+        if block.kind is Kind.COUNTER and not lines.ends:
             self._counters += [(first + i, m.places[0]) for i, m in enumerate(block.members)]
             return
         begin = 0
-        for end in block.group_ends or range(1, len(block.members) + 1):
-            self._grouped.append(_check(block, range(begin, end), first))
+        ends = lines.ends or range(1, len(block.members) + 1)
+        for end, below_zero in zip(ends, lines.below_zero, strict=True):
+            members = block.members[begin:end]
+            roles = lines.roles[begin:end]
+            self._grouped.append(_check(block.kind, roles, members, first + begin, below_zero))
             begin = end
 
     def violations(self, numbers: Sequence[float]) -> Iterator[tuple[int, ...]]:
@@ -163,21 +169,22 @@ class Checks:
         return _Rules(possible, **{name: picker(places) for name, places in found.items()})
 
 
-def _check(block: Block, lines: range, first: int) -> _Check:
-    places: dict[Role, list[int]] = {}
-    lowest = 0.0
-    for line in lines:
-        member = block.members[line]
-        places.setdefault(member.role, []).extend(member.places)
-        if member.role is Role.BUCKET and not lowest:
-            # The buckets come in the order of their bounds.
-            lowest = float(dict(member.labels)["le"]) or math.ulp(0.0)
+def _check(
+    kind: Kind, roles: Sequence[Role], members: Sequence[Member], first: int, below_zero: bool
+) -> _Check:
+    places: dict[Role, tuple[int, ...]] = {}
+    begin = 0
+    for role, same in groupby(roles):
+        end = begin + len(list(same))
+        found = [place for member in members[begin:end] for place in member.places]
+        places[role] = (*places.get(role, ()), *found)
+        begin = end
     return _Check(
-        block.kind,
-        tuple(range(first + lines.start, first + lines.stop)),
-        tuple(places.get(Role.VALUE, ())),
-        tuple(places.get(Role.BUCKET, ())),
+        kind,
+        tuple(range(first, first + len(members))),
+        places.get(Role.VALUE, ()),
+        places.get(Role.BUCKET, ()),
         (*places.get(Role.COUNT, ()), *places.get(Role.GCOUNT, ())),
         (*places.get(Role.SUM, ()), *places.get(Role.GSUM, ())),
-        lowest < 0,
+        below_zero,
     )

@@ -1,16 +1,17 @@
 """Series and metadata of a page to its families, whichever of the formats the page has."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain, groupby
 
 from firsttoken.collector.lines import Metadata
-from firsttoken.collector.page import Family, Kind, Role, Series
+from firsttoken.collector.page import Family, Kind, Labels, Layout, Role, Series
 
 __all__ = ["Described", "group", "unfinished"]
 
 Described = dict[tuple[str, str], Metadata]
 """(HELP, TYPE or UNIT; name as on the page) -> the first line that says it."""
 
-_ROLES = tuple(Role)
+_ROLES = {role.value.removeprefix("_"): role for role in Role if role is not Role.VALUE}
 _COMPONENTS: Mapping[Kind, tuple[Role, ...]] = {
     Kind.COUNTER: (Role.CREATED,),
     Kind.HISTOGRAM: (Role.BUCKET, Role.COUNT, Role.SUM, Role.CREATED),
@@ -23,16 +24,19 @@ def group(
     order: Sequence[Series], described: Described, *, openmetrics: bool
 ) -> tuple[Family, ...]:
     """The families in the order of their first sample, each with all its samples."""
-    present = frozenset(series.name for series in order)
-    types = _Types(described, present, openmetrics=openmetrics)
-    members: dict[str, list[tuple[int, Role, Series]]] = {}
+    names = [name for name, _ in order]
+    types = _Types(described, frozenset(names), openmetrics=openmetrics)
+    layouts = _Layouts([labels for _, labels in order])
+    runs: dict[str, list[_Run]] = {}
     places: dict[str, tuple[str, Role]] = {}
-    for place, series in enumerate(order):
-        found = places.get(series.name)
+    end = 0
+    for name, same in groupby(names):
+        begin, end = end, end + len(list(same))
+        found = places.get(name)
         if found is None:
-            found = places[series.name] = types.place(series.name)
-        members.setdefault(found[0], []).append((place, found[1], series))
-    return tuple(types.family(name, tuple(samples)) for name, samples in members.items())
+            found = places[name] = types.place(name)
+        runs.setdefault(found[0], []).append((found[1], begin, end))
+    return tuple([types.family(name, *layouts.of(own)) for name, own in runs.items()])
 
 
 def unfinished(families: Sequence[Family]) -> str | None:
@@ -41,13 +45,45 @@ def unfinished(families: Sequence[Family]) -> str | None:
         if family.kind is not Kind.HISTOGRAM:
             continue
         have: dict[frozenset[tuple[str, str]], set[str]] = {}
-        for _, role, series in family.samples:
-            labels = frozenset(item for item in series.labels if item[0] != "le")
-            bound = dict(series.labels).get("le", "") if role is Role.BUCKET else ""
-            have.setdefault(labels, set()).add(role.value + bound)
+        for _, role, labels in family.samples:
+            metric = frozenset(item for item in labels if item[0] != "le")
+            bound = dict(labels).get("le", "") if role is Role.BUCKET else ""
+            have.setdefault(metric, set()).add(role.value + bound)
         if any(not {"_bucket+Inf", "_count"} <= found for found in have.values()):
             return family.name
     return None
+
+
+_Run = tuple[Role, int, int]
+"""The role of samples that follow each other, the place of the first, and of what comes next."""
+
+
+class _Layouts:
+    """The layouts of one page's families; ``labels`` are those of all its samples."""
+
+    def __init__(self, labels: Sequence[Labels]) -> None:
+        self._labels = labels
+        # Equal labels are one object, where they were read as such; if not, less is shared.
+        self._ids = tuple(map(id, labels))
+        self._found: dict[tuple[tuple[Role, ...], tuple[int, ...]], Layout] = {}
+
+    def of(self, runs: Sequence[_Run]) -> tuple[Layout, Sequence[int]]:
+        """The layout of a family with these samples, and their places."""
+        begin, end = runs[0][1], runs[-1][2]
+        roles: tuple[Role, ...] = ()
+        places: Sequence[int] = range(begin, end)
+        for role, first, after in runs:
+            roles += (role,) * (after - first)
+        if len(roles) == len(places):
+            ids, labels = self._ids[begin:end], self._labels[begin:end]
+        else:
+            places = list(chain.from_iterable(range(first, after) for _, first, after in runs))
+            ids = tuple([self._ids[place] for place in places])
+            labels = [self._labels[place] for place in places]
+        found = self._found.get((roles, ids))
+        if found is None:
+            found = self._found[roles, ids] = Layout(roles, tuple(labels))
+        return found, places
 
 
 class _Types:
@@ -70,14 +106,13 @@ class _Types:
         """The family that a sample belongs to, and its role there."""
         kind = self._kinds.get(sample)
         if kind in (None, Kind.GAUGE, Kind.UNKNOWN):
-            for role in _ROLES:
-                base = sample.removesuffix(role)
-                if role is Role.VALUE or base == sample:
-                    continue
+            base, _, suffix = sample.rpartition("_")
+            role = _ROLES.get(suffix)
+            # The text format has the time of creation as a gauge of its own; any other sample with
+            # a type of its own is what it says it is.
+            if role is not None and (kind is None or role is Role.CREATED):
                 owner = self._owner(base, role)
-                # The text format has the time of creation as a gauge of its own; any other sample
-                # with a type of its own is what it says it is.
-                if owner is not None and (kind is None or role is Role.CREATED):
+                if owner is not None:
                     return owner, role
         return sample, Role.VALUE
 
@@ -89,7 +124,7 @@ class _Types:
         counted = role is Role.CREATED and self._kinds.get(total) is Kind.COUNTER
         return total if counted else None
 
-    def family(self, name: str, samples: tuple[tuple[int, Role, Series], ...]) -> Family:
+    def family(self, name: str, layout: Layout, places: Sequence[int]) -> Family:
         """A family with its metadata."""
         page_name = self._page_names.get(name, name)
         said_help = self._described.get(("HELP", page_name))
@@ -99,7 +134,8 @@ class _Types:
             kind=self._kinds.get(name, Kind.UNKNOWN),
             help=said_help.text if said_help else None,
             unit=said_unit.text.strip() if said_unit else "",
-            samples=samples,
+            layout=layout,
+            places=places,
         )
 
 

@@ -29,7 +29,7 @@ from firsttoken.catalogue import (
     Metric,
 )
 from firsttoken.collector.page import Kind, Labels, Reading, Role, Shape
-from firsttoken.collector.translate import Member, Offer
+from firsttoken.collector.translate import Member, Offer, layout_of
 from firsttoken.naming import unit_suffix
 
 __all__ = ["Health", "Sending", "Vitals"]
@@ -148,6 +148,7 @@ class Health:
                 Kind(metric.instrument.prometheus_type),
                 metric.help,
                 unit_suffix(metric.unit),
+                layout_of(members),
                 tuple(members),
                 metric,
             )

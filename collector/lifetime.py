@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable
 
-from firsttoken.collector.page import Family, Kind, Reading, Role, Series, Shape
+from firsttoken.collector.page import Family, Kind, Labels, Reading, Role, Shape
 
 __all__ = ["Lifetime"]
 
 START = "process_start_time_seconds"
 _WATCHED = 64
 """Counters that are looked at where the page does not say when its process started."""
+
+_Counted = tuple[str, Labels]
+"""A family and the labels of one of its counters."""
 
 
 class Lifetime:
@@ -19,8 +22,8 @@ class Lifetime:
         self._clock = clock
         self._shape: Shape | None = None
         self._told: int | None = None
-        self._watched: tuple[tuple[int, Series], ...] = ()
-        self._last: dict[Series, float] = {}
+        self._watched: tuple[tuple[int, _Counted], ...] = ()
+        self._last: dict[_Counted, float] = {}
         self.since: float | None = None
         """Unix seconds: the start that the page tells, else when it was first read since."""
         self.restarts = 0
@@ -48,18 +51,22 @@ class Lifetime:
 def _told(shape: Shape) -> int | None:
     for family in shape.families:
         if family.name == START:
-            return family.samples[0][0]
+            return family.places[0]
     return None
 
 
-def _watched(shape: Shape) -> tuple[tuple[int, Series], ...]:
+def _watched(shape: Shape) -> tuple[tuple[int, _Counted], ...]:
     found = [item for family in shape.families for item in _counts(family)]
     return tuple(found[:_WATCHED])
 
 
-def _counts(family: Family) -> list[tuple[int, Series]]:
+def _counts(family: Family) -> list[tuple[int, _Counted]]:
     if family.kind is Kind.COUNTER:
-        return [(place, series) for place, role, series in family.samples if role is Role.VALUE]
+        return _with(family, Role.VALUE)
     if family.kind in (Kind.HISTOGRAM, Kind.SUMMARY):
-        return [(place, series) for place, role, series in family.samples if role is Role.COUNT]
+        return _with(family, Role.COUNT)
     return []
+
+
+def _with(family: Family, wanted: Role) -> list[tuple[int, _Counted]]:
+    return [(p, (family.name, labels)) for p, role, labels in family.samples if role is wanted]

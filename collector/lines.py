@@ -38,8 +38,8 @@ _EXEMPLAR = re.compile(
 _EXEMPLAR_CHARACTERS = 128
 _NAME = re.compile(rb"([a-zA-Z_:][a-zA-Z0-9_:]*+)?[ \t]*+(?:\{(.*)\})?", re.DOTALL)
 # How nearly every series is written: nothing escaped, no space to spare.
-_PLAIN_NAME = re.compile(rb"[a-zA-Z_:][a-zA-Z0-9_:]*+")
-_PLAIN_LABELS = re.compile(rb"(?:[a-zA-Z_][a-zA-Z0-9_]*+=\"[^\"\\]*+\"(?:,|(?=\})))*+\}")
+_PLAIN_NAME = re.compile(rb"([a-zA-Z_:][a-zA-Z0-9_:]*+) ?")
+_PLAIN_LABELS = re.compile(rb"(?:[a-zA-Z_][a-zA-Z0-9_]*+=\"[^\"\\]*+\"(?:,|(?=\})))*+\} ")
 _PLAIN_LABEL = re.compile(r'([a-zA-Z0-9_]++)="([^"]*+)"')
 _LABEL = re.compile(
     rb"[ \t]*+(?:([a-zA-Z_:][a-zA-Z0-9_:.]*+)|(" + _QUOTED + rb"))[ \t]*+"
@@ -50,7 +50,10 @@ _METADATA = re.compile(
     rb"[ \t]*+#[ \t]++(HELP|TYPE|UNIT)[ \t]++(" + _QUOTED + rb"|[^ \t]++)(?:[ \t](.*))?",
     re.DOTALL,
 )
+_LABEL_NAME = re.compile("[a-zA-Z_][a-zA-Z0-9_]*+")
+_made = tuple.__new__
 _ESCAPE = re.compile(r'\\([\\n"])')
+_SAID = (b"# HELP ", b"# TYPE ", b"# UNIT ")
 _MEANING = {"\\": "\\", "n": "\n", '"': '"'}
 _KINDS = {kind.value: kind for kind in Kind} | {"untyped": Kind.UNKNOWN}
 
@@ -108,7 +111,7 @@ def _exemplar(text: bytes) -> bytes | None:
     except ValueError:
         return None
     characters = sum(len(key) + len(text) for key, text in labels.items())
-    plain = all(_PLAIN_NAME.fullmatch(key.encode()) and ":" not in key for key in labels)
+    plain = all(_LABEL_NAME.fullmatch(key) for key in labels)
     if name or not finite or not plain or characters > _EXEMPLAR_CHARACTERS or b"_" in value:
         return None
     return b" ".join(part for part in (braces, value, timestamp) if part is not None)
@@ -128,16 +131,21 @@ class Plain:
 
         None says nothing: the line may have a timestamp, or be no sample at all.
         """
-        start, _, rest = head[:-1].partition(b"{")
-        name = self._names.get(start, "")
-        if name == "":
-            name = self._names[start] = start.decode() if _PLAIN_NAME.fullmatch(start) else None
-        if name is None:
-            return None
-        labels = self._sets.get(rest, ())
-        if not labels and rest:
-            labels = self._sets[rest] = self._labels(rest)
-        return None if labels is None else Series(name, labels)
+        start, _, rest = head.partition(b"{")
+        try:
+            name, labels = self._names[start], self._sets[rest]
+        except KeyError:
+            name, labels = self._new(start, rest)
+        # As ``Series`` does it, in half the time.
+        return None if name is None or labels is None else _made(Series, (name, labels))
+
+    def _new(self, start: bytes, rest: bytes) -> tuple[str | None, Labels | None]:
+        if start not in self._names:
+            match = _PLAIN_NAME.fullmatch(start)
+            self._names[start] = match[1].decode() if match else None
+        if rest not in self._sets:
+            self._sets[rest] = self._labels(rest)
+        return self._names[start], self._sets[rest]
 
     def _labels(self, rest: bytes) -> Labels | None:
         if _PLAIN_LABELS.fullmatch(rest) is None:
@@ -199,6 +207,13 @@ def _labels(text: bytes, identity: bytes) -> tuple[dict[str, str], str]:
 
 def metadata(line: bytes) -> Metadata | None:
     """A comment that says something about a family; None for any other comment."""
+    if line.startswith(_SAID) and b"\t" not in line:
+        # As nearly every one is written.
+        _, plain, name, *rest = line.split(b" ", 3)
+        if name and not name.startswith(b'"'):
+            told = rest[0].decode(errors="replace") if rest else ""
+            said = (plain.decode(), name.decode(errors="replace"), _unescape(told))
+            return _made(Metadata, said)
     match = _METADATA.fullmatch(line)
     if match is None:
         return None

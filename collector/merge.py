@@ -6,12 +6,12 @@ as a label, so that no two series become one.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from firsttoken.catalogue import SOURCE
 from firsttoken.collector.form import TEXT
-from firsttoken.collector.page import Kind, Labels, Role
-from firsttoken.collector.translate import Member, Offer, named
+from firsttoken.collector.page import Kind, Labels, Layout, Role
+from firsttoken.collector.translate import MEMBER, Member, Offer, layout_of, named
 from firsttoken.naming import label_name
 
 __all__ = ["Collision", "Merged", "Part", "merge", "shared_names"]
@@ -90,20 +90,21 @@ def merge(parts: Sequence[Part], shared: frozenset[str]) -> Merged:
                 reason = f"is a {offer.kind}, but was a {first.kind} before"
                 collisions.append(Collision(name, part.source, reason))
                 continue
-            placed = places[part.source].members(offer, shared=name in shared)
+            placed = places[part.source].placed(offer, shared=name in shared)
             if alone:
                 # What one family says twice is found when its lines are written.
-                families.append(replace(first, members=placed))
+                families.append(placed)
                 continue
             before = len(members)
-            for member in placed:
+            for member in placed.members:
                 members.setdefault((member.role, frozenset(member.labels)), member)
-            doubled = before + len(placed) - len(members)
+            doubled = before + len(placed.members) - len(members)
             if doubled:
                 reason = f"{doubled} series were there already"
                 collisions.append(Collision(name, part.source, reason))
         if not alone:
-            families.append(replace(first, members=tuple(members.values())))
+            all_of_them = tuple(members.values())
+            families.append(first.of(layout_of(all_of_them), all_of_them))
     return Merged(_distinct(families, collisions), tuple(collisions))
 
 
@@ -124,10 +125,11 @@ def _distinct(families: Sequence[Offer], collisions: list[Collision]) -> tuple[O
 
 def _claimed(family: Offer) -> list[str]:
     """The names of a family and its samples, for clients that take no dots."""
-    roles = [*_PARTS.get(family.kind, ())]
-    if family.kind in _CREATED and any(m.role is Role.CREATED for m in family.members):
-        roles.append(Role.CREATED)
-    return [TEXT.name(*named(role, family)) for role in (Role.VALUE, *roles)]
+    names = [TEXT.name(family.name, family.dotted)]
+    names += [names[0] + role for role in _PARTS.get(family.kind, ())]
+    if family.kind in _CREATED and Role.CREATED in family.layout.roles:
+        names.append(TEXT.name(*named(Role.CREATED, family)))
+    return names
 
 
 class _Placing:
@@ -135,32 +137,40 @@ class _Placing:
 
     def __init__(self, part: Part) -> None:
         self._part = part
-        self._labelled: dict[tuple[Labels, bool], Labels] = {}
+        self._layouts: dict[tuple[Layout, bool], Layout] = {}
 
-    def members(self, offer: Offer, *, shared: bool) -> tuple[Member, ...]:
-        """An offer's members with their places among all values."""
+    def placed(self, offer: Offer, *, shared: bool) -> Offer:
+        """The offer with its members' places among all values, and the labels that it needs."""
         part = self._part
         shared = shared and part.source != ""
-        offset, plain = part.offset, not part.labels and not shared
-        if plain and not offset:
-            return offer.members
-        return tuple(
-            [
-                Member(
-                    member.role,
-                    member.labels if plain else self._labels(member.labels, shared),
-                    tuple([offset + place for place in member.places]),
-                    member.scale,
-                    member.translation,
+        offset, layout = part.offset, offer.layout
+        if part.labels or shared:
+            layout = self._labelled(layout, shared=shared)
+        elif not offset:
+            return offer
+        members = [
+            MEMBER(
+                (
+                    role,
+                    labels,
+                    (places[0] + offset,)
+                    if len(places) == 1
+                    else tuple([place + offset for place in places]),
+                    scale,
+                    translation,
                 )
-                for member in offer.members
-            ]
-        )
+            )
+            for (role, _, places, scale, translation), labels in zip(
+                offer.members, layout.labels, strict=True
+            )
+        ]
+        return offer.of(layout, tuple(members))
 
-    def _labels(self, labels: Labels, shared: bool) -> Labels:
-        found = self._labelled.get((labels, shared))
+    def _labelled(self, layout: Layout, *, shared: bool) -> Layout:
+        found = self._layouts.get((layout, shared))
         if found is None:
-            found = self._labelled[labels, shared] = self._added(labels, shared=shared)
+            labels = [self._added(had, shared=shared) for had in layout.labels]
+            found = self._layouts[layout, shared] = Layout(layout.roles, tuple(labels))
         return found
 
     def _added(self, labels: Labels, *, shared: bool) -> Labels:

@@ -4,7 +4,7 @@ Families are named as in Prometheus' text format, whichever format the page had:
 includes ``_total``, an info metric's ``_info``.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -13,6 +13,7 @@ __all__ = [
     "Family",
     "Kind",
     "Labels",
+    "Layout",
     "LimitError",
     "MalformedError",
     "Reading",
@@ -66,14 +67,32 @@ class Series(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Layout:
+    """Which samples a family has, in their order; families with the same ones share it.
+
+    Many do: each gauge of a server, each histogram with the same buckets.  So what is worked out
+    for labels is worked out for a layout, once.
+    """
+
+    roles: tuple[Role, ...]
+    labels: tuple[Labels, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Family:
-    """A metric family; ``samples`` are (place in the reading's values, role, series)."""
+    """A metric family; ``places`` are those of its samples in the reading's values."""
 
     name: str
     kind: Kind
     help: str | None
     unit: str
-    samples: tuple[tuple[int, Role, Series], ...]
+    layout: Layout
+    places: Sequence[int]
+
+    @property
+    def samples(self) -> Iterator[tuple[int, Role, Labels]]:
+        """Place, role and labels of each sample."""
+        return zip(self.places, self.layout.roles, self.layout.labels, strict=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -113,20 +113,26 @@ def plan(merged: Merged, form: Form, size: int) -> Plan:
     exemplary = bytearray()
     checks = Checks()
     for block in blocks(merged.families, form):
-        header = block.header
-        for beginning in block.beginnings:
-            template += (header + beginning if header else beginning, b"")
-            header = b""
+        begin = len(template)
+        template += block.beginnings
+        template[begin] = block.header + template[begin]
         members += block.members
-        exemplary += bytes([_EXEMPLARY.get(block.kind) is m.role for m in block.members])
         if form.openmetrics:
             checks.add(block)
-    template.append(b"\n# EOF\n" if form.openmetrics else b"\n")
-    picked, converted, combined = _worked_out(members, size)
+            allowed = _EXEMPLARY.get(block.kind)
+            roles = block.arrangement.roles
+            exemplary += bytes(
+                [role is allowed for role in roles] if allowed is not None else len(roles)
+            )
     chosen = tuple([member.places[0] for member in members])
+    picked, converted, combined = _worked_out(members, chosen, size)
+    # After each beginning a place for its number.
+    parts = [b""] * (2 * len(template) + 1)
+    parts[:-1:2] = template
+    parts[-1] = b"\n# EOF\n" if form.openmetrics else b"\n"
     return Plan(
         form,
-        tuple(template),
+        tuple(parts),
         picker(picked),
         tuple(converted),
         tuple(combined),
@@ -137,14 +143,16 @@ def plan(merged: Merged, form: Form, size: int) -> Plan:
 
 
 def _worked_out(
-    members: Sequence[Member], size: int
+    members: Sequence[Member], chosen: Sequence[int], size: int
 ) -> tuple[list[int], list[tuple[Converter, Picker]], list[Member]]:
     """Where each line's number is, and what stands behind the values that are copied."""
     groups: dict[Converter.Key, list[int]] = {}
     combined: list[int] = []
-    picked = []
-    for line, member in enumerate(members):
-        picked.append(member.places[0])
+    picked = list(chosen)
+    # Of nearly all members their fields tell it, which is quicker than to ask.
+    plain = (None, None)
+    for line in [i for i, m in enumerate(members) if m[3:] != plain or len(m[2]) > 1]:
+        member = members[line]
         if is_copied(member):
             continue
         if len(member.places) > 1:

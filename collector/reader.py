@@ -20,6 +20,7 @@ __all__ = ["Limits", "Reader"]
 _NUMERALS = b"0123456789.eE+-"
 _SPECIAL = {"nan": b"NaN", "inf": b"+Inf", "-inf": b"-Inf"}
 _SPELLED = frozenset((b"nan", b"inf", b"infinity"))
+_WHITE = b" \t\r\v\f"
 _LINES_PER_SAMPLE = 4
 """A family of one sample may have HELP, TYPE and UNIT; beyond that a page is not looked at."""
 
@@ -160,11 +161,9 @@ class _Page:
             head = line[:cut]
             found = before(head)
             if found is None:
-                if line.lstrip(b" \t")[:1] == b"#":
+                begin = line[:1]
+                if begin == b"#" or (begin in _WHITE and not _is_sample(line)):
                     self._comment(line)
-                    continue
-                if not line.strip():
-                    beginnings.append(line)
                     continue
                 found = plain(head) if cut else None
                 if found is None:
@@ -204,6 +203,10 @@ class _Page:
         return _Skeleton(
             tuple(self._beginnings), picker(others), picker(self._places), tailed, shape
         )
+
+
+def _is_sample(line: bytes) -> bool:
+    return bool(line.strip()) and line.lstrip(b" \t")[:1] != b"#"
 
 
 def _note(

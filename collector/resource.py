@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from firsttoken.catalogue import NAMESPACE_NAME, POD_NAME, SOURCE
 from firsttoken.collector.page import Kind, Labels, Role
 from firsttoken.collector.settings import Settings, SourceSettings
-from firsttoken.collector.translate import Member, Offer
+from firsttoken.collector.translate import Member, Offer, layout_of
 from firsttoken.naming import label_name
 
 __all__ = ["TARGET", "attributes_of", "target_offer"]
@@ -62,7 +62,9 @@ def target_offer(
             more = [item for item in attributes if label_name(item[0]) not in mine]
             kept = [item for item in member.labels if label_name(item[0]) != SOURCE.label]
             members.append(Member(Role.VALUE, (*kept, *more, label), member.places))
-    return Offer(TARGET, TARGET, Kind.INFO, "Target metadata.", "", tuple(members))
+    return Offer(
+        TARGET, TARGET, Kind.INFO, "Target metadata.", "", layout_of(members), tuple(members)
+    )
 
 
 def _listed(text: str) -> dict[str, str]:

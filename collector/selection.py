@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
-from firsttoken.collector.page import Family, Labels, Shape
+from firsttoken.collector.page import Layout, Shape
 from firsttoken.collector.targets import Only
 from firsttoken.errors import UsageError
 
@@ -34,20 +34,24 @@ class Selection:
         """The shape with the selected series only; families without any are gone."""
         if not self._tests:
             return shape
-        found: dict[Labels, bool] = {}
-        families = tuple(self._family(family, found) for family in shape.families)
-        return Shape(tuple(f for f in families if f.samples), shape.size, shape.openmetrics)
+        found: dict[Layout, tuple[int, ...]] = {}
+        layouts: dict[Layout, Layout] = {}
+        families = []
+        for family in shape.families:
+            had = family.layout
+            if had not in found:
+                found[had] = kept = self._selected(had)
+                layouts[had] = Layout(
+                    tuple([had.roles[i] for i in kept]), tuple([had.labels[i] for i in kept])
+                )
+            places = [family.places[i] for i in found[had]]
+            if places:
+                families.append(replace(family, layout=layouts[had], places=places))
+        return Shape(tuple(families), shape.size, shape.openmetrics)
 
-    def _family(self, family: Family, found: dict[Labels, bool]) -> Family:
-        samples = []
-        for sample in family.samples:
-            labels = sample[2].labels
-            if labels not in found:
-                given = dict(labels)
-                found[labels] = all(test(given) for test in self._tests)
-            if found[labels]:
-                samples.append(sample)
-        return replace(family, samples=tuple(samples))
+    def _selected(self, layout: Layout) -> tuple[int, ...]:
+        given = [dict(labels) for labels in layout.labels]
+        return tuple([i for i, had in enumerate(given) if all(test(had) for test in self._tests)])
 
 
 def selection(only: Only, environment: Mapping[str, str]) -> Selection:

@@ -2,16 +2,15 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from firsttoken.collector.form import Form, needs_quotes
 from firsttoken.collector.numbers import canonical
-from firsttoken.collector.page import Kind, Labels, Role
+from firsttoken.collector.page import Kind, Labels, Layout, Role
 from firsttoken.collector.translate import BOUND, Member, Offer, named
 
-__all__ = ["GROUPED", "Block", "Writer"]
+__all__ = ["Arrangement", "Block", "Writer"]
 
 GROUPED = (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM, Kind.SUMMARY)
 _ORDER = {
@@ -22,17 +21,36 @@ _ORDER = {
 }
 
 
+_BUCKET = _ORDER[Role.BUCKET]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrangement:
+    """The lines of a family with a certain layout, whatever its name is."""
+
+    order: tuple[int, ...]
+    """Of each line, which of the family's members it is."""
+    as_is: bool
+    """Whether these are all members in their own order."""
+    roles: tuple[Role, ...]
+    tails: tuple[bytes, ...]
+    """What stands between a line's name and its number."""
+    ends: tuple[int, ...]
+    """After which lines a metric (the same labels less ``le``) ends; empty if after each."""
+    below_zero: tuple[bool, ...]
+    """Of each metric, whether it has buckets for numbers below zero."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """The lines of one name: comments, then the beginnings of the samples' lines."""
 
     kind: Kind
     header: bytes
-    beginnings: tuple[bytes, ...]
+    beginnings: Sequence[bytes]
     """Each begins with the end of the line before."""
-    members: tuple[Member, ...]
-    group_ends: tuple[int, ...]
-    """After which lines a metric (the same labels less ``le``) ends; empty if after each."""
+    members: Sequence[Member]
+    arrangement: Arrangement
 
 
 _NUMERAL = re.compile(
@@ -40,33 +58,30 @@ _NUMERAL = re.compile(
 )
 
 
-class _Bounded(NamedTuple):
-    """A set of labels taken apart into a metric's and the bound of one of its lines."""
-
-    metric: str
-    """The metric's labels as lines have them."""
-    bound: float
-
-
 class _Labels:
     """Labels as lines have them; each set of labels is worked out once for a page."""
 
     def __init__(self, form: Form) -> None:
         self._form = form
-        self._shown: dict[tuple[Labels, str | None], str] = {}
+        self._shown: dict[Labels, str] = {}
+        self._tails: dict[Labels, bytes] = {}
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
         self._first: dict[frozenset[str], str] = {}
-        self._bounded: dict[tuple[Labels, str], _Bounded] = {}
+        self._limits: dict[str, tuple[float, str]] = {}
 
-    def shown(self, labels: Labels, bound: str | None) -> str:
-        """Name and value of each, joined; the same for the same labels in another order.
-
-        ``bound`` is the label that tells a metric's lines apart: it comes last.
-        """
-        found = self._shown.get((labels, bound))
+    def shown(self, labels: Labels) -> str:
+        """Name and value of each, joined; the same for the same labels in another order."""
+        found = self._shown.get(labels)
         if found is None:
-            found = self._joined(labels) if bound is None else self._with_bound(labels, bound)
-            self._shown[labels, bound] = found
+            found = self._shown[labels] = self._joined(labels)
+        return found
+
+    def tail(self, labels: Labels) -> bytes:
+        """What stands between a line's name and its number."""
+        found = self._tails.get(labels)
+        if found is None:
+            shown = self.shown(labels)
+            found = self._tails[labels] = f"{{{shown}}} ".encode() if shown else b" "
         return found
 
     def _joined(self, labels: Labels) -> str:
@@ -76,15 +91,6 @@ class _Labels:
             pairs.setdefault(name, text)
         return self._first.setdefault(frozenset(pairs.values()), ",".join(pairs.values()))
 
-    def _with_bound(self, labels: Labels, bound: str) -> str:
-        rest, limit = _apart(labels, bound)
-        metric = self.shown(rest, None)
-        if limit is None:
-            return metric
-        value = canonical(limit[1]) if self._form.openmetrics else limit[1]
-        text = f"{bound}={_quoted(value)}"
-        return f"{metric},{text}" if metric else text
-
     def _pair(self, item: tuple[str, str]) -> tuple[str, str]:
         """A label's name, and name and value as a line has them."""
         name = self._form.label(item[0])
@@ -93,17 +99,19 @@ class _Labels:
         self._pairs[item] = found
         return found
 
-    def bounded(self, labels: Labels, bound: str) -> _Bounded:
-        """The labels less ``bound``, and its number; minus infinity without one."""
-        found = self._bounded.get((labels, bound))
+    def limit(self, text: str) -> tuple[float, str]:
+        """A bound as a number (minus infinity if it is none), and as it is written."""
+        found = self._limits.get(text)
         if found is None:
-            rest, limit = _apart(labels, bound)
-            number = _number(limit[1]) if limit else None
-            shown = self.shown(rest, None)
-            found = self._bounded[labels, bound] = _Bounded(
-                shown, -math.inf if number is None else number
-            )
+            number = _number(text)
+            shown = _quoted(canonical(text) if self._form.openmetrics else text)
+            found = self._limits[text] = (-math.inf if number is None else number, shown)
         return found
+
+    def bound(self, labels: Labels, bound: str) -> float | None:
+        """The number of a bound, if there is one; minus infinity if it is no number."""
+        limit = _apart(labels, bound)[1]
+        return None if limit is None else self.limit(limit[1])[0]
 
 
 def _apart(labels: Labels, bound: str) -> tuple[Labels, tuple[str, str] | None]:
@@ -114,64 +122,134 @@ def _apart(labels: Labels, bound: str) -> tuple[Labels, tuple[str, str] | None]:
     return tuple([item for item in labels if item is not limit]) if limit else labels, limit
 
 
+Fits = Callable[[Role, Labels], bool]
+"""Whether a format has a line for a sample."""
+
+
+_Line = tuple[int, float, int, bytes]
+"""A line's place within its metric: role and bound; which member it is, and its tail."""
+
+
 class Writer:
     """What both formats have in common."""
 
     def __init__(self, form: Form) -> None:
         self.form = form
         self.labels = _Labels(form)
-        self._written: set[bytes] = set()
+        self._arranged: dict[tuple[Layout, Kind, Hashable], Arrangement] = {}
 
     def block(
-        self, kind: Kind, header: bytes, family: Offer, metrics: Sequence[Sequence[Member]]
+        self, kind: Kind, header: bytes, family: Offer, arrangement: Arrangement
     ) -> Block | None:
-        """The block of some metrics, each with its lines, or None if there is none."""
-        names: dict[Role, tuple[str, bool]] = {}
-        grouped = kind in GROUPED
-        shown, written = self.labels.shown, self._written
-        beginnings: list[bytes] = []
-        members: list[Member] = []
-        ends: list[int] = []
-        for metric in metrics:
-            for member in metric:
-                role = member.role
-                pairs = shown(member.labels, BOUND.get(role) if grouped else None)
-                if role not in names:
-                    shown_name = self.form.name(*named(role, family))
-                    quotes = needs_quotes(shown_name, label=False)
-                    names[role] = (_quoted(shown_name) if quotes else shown_name, quotes)
-                name, quotes = names[role]
-                if quotes:
-                    text = f"\n{{{name},{pairs}}} " if pairs else f"\n{{{name}}} "
-                else:
-                    text = f"\n{name}{{{pairs}}} " if pairs else f"\n{name} "
-                line = text.encode()
-                if line not in written:
-                    written.add(line)
-                    beginnings.append(line)
-                    members.append(member)
-            if beginnings and (not ends or ends[-1] != len(beginnings)):
-                ends.append(len(beginnings))
-        if not members:
+        """The block of a family, or None if it has no line."""
+        order, roles, tails = arrangement.order, arrangement.roles, arrangement.tails
+        if not order:
             return None
-        # A list of each line's number says nothing, and is long.
-        told = () if len(ends) == len(members) else tuple(ends)
-        return Block(kind, header, tuple(beginnings), tuple(members), told)
+        shown = self.form.name(family.name, family.dotted)
+        quotes = needs_quotes(shown, label=False)
+        heads = {role: self._head(role, family, shown) for role in set(roles)}
+        if quotes:
+            lines = [_quoted_line(heads[r], t) for r, t in zip(roles, tails, strict=True)]
+        elif len(heads) == 1:
+            head = heads[roles[0]]
+            lines = [head + tail for tail in tails]
+        else:
+            lines = [heads[role] + tail for role, tail in zip(roles, tails, strict=True)]
+        members: Sequence[Member] = family.members
+        if not arrangement.as_is:
+            members = [members[place] for place in order]
+        return Block(kind, header, lines, members, arrangement)
 
-    def metrics(self, members: Sequence[Member], kind: Kind) -> Sequence[Sequence[Member]]:
-        """The metrics one after the other, each with its buckets or quantiles in rising order."""
+    def _head(self, role: Role, family: Offer, shown: str) -> bytes:
+        name = shown + role
+        if role is Role.CREATED:
+            name = self.form.name(*named(role, family))
+        if needs_quotes(shown, label=False):
+            return f"\n{{{_quoted(name)}".encode()
+        return f"\n{name}".encode()
+
+    def arranged(
+        self, layout: Layout, kind: Kind, what: Hashable, fits: Fits | None, *, whole: bool = False
+    ) -> Arrangement:
+        """The lines of a family with this layout.
+
+        ``fits`` says which samples have one, if not all, and ``what`` tells apart the answers that
+        it may give for one layout; ``whole`` leaves out histograms that lack what OpenMetrics
+        demands.
+        """
+        key = (layout, kind, what)
+        found = self._arranged.get(key)
+        if found is None:
+            found = self._arranged[key] = self._arrange(layout, kind, fits, whole=whole)
+        return found
+
+    def _arrange(
+        self, layout: Layout, kind: Kind, fits: Fits | None, *, whole: bool
+    ) -> Arrangement:
+        roles, labels = layout.roles, layout.labels
+        places: Sequence[int] = range(len(roles))
+        if fits is not None:
+            places = [i for i in places if fits(roles[i], labels[i])]
         grouped = kind in GROUPED
-        if not grouped and all(member.role is Role.VALUE for member in members):
-            return [(member,) for member in members]
-        groups: dict[str, list[tuple[int, float, int, Member]]] = {}
-        for place, member in enumerate(members):
-            bound = BOUND.get(member.role, "") if grouped else ""
-            found = self.labels.bounded(member.labels, bound)
-            if member.role is Role.BUCKET and found.bound == -math.inf:
-                continue  # no reader takes a bucket without a bound
-            key = (_ORDER[member.role], found.bound, place, member)
-            groups.setdefault(found.metric, []).append(key)
-        return [[key[3] for key in sorted(group)] for group in groups.values()]
+        if kind is Kind.GAUGE or not (grouped or any([roles[place] for place in places])):
+            metrics = [[(0, -math.inf, i, self.labels.tail(labels[i]))] for i in places]
+        else:
+            metrics = self._metrics(layout, places, BOUND if grouped else {})
+        lines: list[_Line] = []
+        ends: list[int] = []
+        below_zero: list[bool] = []
+        written: set[tuple[int, bytes]] = set()
+        for metric in metrics:
+            if whole and not _is_whole(metric, kind):
+                continue
+            before = len(lines)
+            for line in metric:
+                # What is there already is not said twice.
+                key = (line[0], line[3])
+                if key not in written:
+                    written.add(key)
+                    lines.append(line)
+            if len(lines) > before:
+                ends.append(len(lines))
+                below_zero.append(metric[0][0] == _BUCKET and metric[0][1] < 0)
+        order = tuple([line[2] for line in lines])
+        return Arrangement(
+            order,
+            order == tuple(range(len(roles))),
+            tuple([roles[place] for place in order]),
+            tuple([line[3] for line in lines]),
+            # A list of each line's number says nothing, and is long.
+            () if len(ends) == len(lines) else tuple(ends),
+            tuple(below_zero),
+        )
+
+    def _metrics(
+        self, layout: Layout, places: Sequence[int], bounds: Mapping[Role, str]
+    ) -> Iterable[Sequence[_Line]]:
+        """The metrics one after the other, each with its buckets or quantiles in rising order."""
+        groups: dict[str, list[_Line]] = {}
+        before: Labels | None = None
+        metric, alone, prefix = "", b"", ""
+        for place in places:
+            role, labels = layout.roles[place], layout.labels[place]
+            bound = bounds.get(role)
+            rest, limit = (labels, None) if bound is None else _apart(labels, bound)
+            if rest != before:
+                before, metric, alone = rest, self.labels.shown(rest), self.labels.tail(rest)
+                prefix = f"{{{metric}," if metric else "{"
+            if limit is None:
+                if role is not Role.BUCKET:  # no reader takes a bucket without a bound
+                    line = (_ORDER[role], -math.inf, place, alone)
+                    groups.setdefault(metric, []).append(line)
+                continue
+            number, text = self.labels.limit(limit[1])
+            if role is Role.BUCKET and number == -math.inf:
+                continue
+            tail = f"{prefix}{bound}={text}}} ".encode()
+            groups.setdefault(metric, []).append((_ORDER[role], number, place, tail))
+        for group in groups.values():
+            group.sort()
+        return groups.values()
 
     def header(self, name: str, said: str | None, kind: str, unit: str = "") -> bytes:
         """The comments of a family."""
@@ -187,6 +265,20 @@ class Writer:
     def _help(self, text: str) -> str:
         escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
         return escaped.replace('"', '\\"') if self.form.openmetrics else escaped
+
+
+def _is_whole(metric: Sequence[_Line], kind: Kind) -> bool:
+    """Whether it has all that OpenMetrics demands: the last bucket, and count with sum."""
+    have = {line[0]: line[1] for line in metric}
+    count, total = Role.COUNT, Role.SUM
+    if kind is Kind.GAUGE_HISTOGRAM:
+        count, total = Role.GCOUNT, Role.GSUM
+    return have.get(_BUCKET) == math.inf and (_ORDER[count] in have) == (_ORDER[total] in have)
+
+
+def _quoted_line(head: bytes, tail: bytes) -> bytes:
+    """A line whose name stands in quotes among its labels."""
+    return head + (b"," + tail[1:] if tail[:1] == b"{" else b"} ")
 
 
 def _number(text: str) -> float | None:

@@ -75,9 +75,12 @@ class Profile:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Attributes of one target, where its source does not say otherwise."""
     _index: dict[str, list[Line]] = field(init=False, repr=False, default_factory=dict)
+    _translated: dict[int, Translation] = field(init=False, repr=False, default_factory=dict)
+    """By the identity of its line: worked out here, before the first page is there."""
 
     def __post_init__(self) -> None:
         for line in self.lines:
+            self._translated[id(line)] = self._translation(line)
             for name in line.names:
                 self._index.setdefault(name, []).append(line)
 
@@ -100,10 +103,16 @@ class Profile:
         ``page`` holds the names of all families of the page: a line rests while a family that says
         the same better is there, so that old and new names side by side never double.
         """
+        lines = self._index.get(self.key(family))
+        if lines is None:
+            return ()
         return tuple(
-            line
-            for line in self._index.get(self.key(family), ())
-            if kind in line.kinds and not line.superseded_by & _keys(self, page)
+            [
+                line
+                for line in lines
+                if kind in line.kinds
+                and not (line.superseded_by and line.superseded_by & _keys(self, page))
+            ]
         )
 
     def translations(self, family: str, kind: str, page: frozenset[str]) -> tuple[Translation, ...]:
@@ -113,7 +122,8 @@ class Profile:
         type there: counter, gauge, histogram, summary, or unknown.  Of several translations each
         is for other series; ``Translation.labels`` says for which.
         """
-        return tuple(self._translation(line) for line in self.read_by(family, kind, page))
+        found = self.read_by(family, kind, page)
+        return tuple([self._translated[id(line)] for line in found]) if found else ()
 
     def _translation(self, line: Line) -> Translation:
         has = {attribute.name for attribute in line.metric.attributes}

@@ -6,18 +6,31 @@ seen, and ``drops`` for each value of a family that has sentinels.
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
+from typing import NamedTuple
 
 from firsttoken.attributes import HW_ID, HW_PARENT
 from firsttoken.catalogue import Metric
 from firsttoken.exporters.schema import Instance, Merge, Part
 from firsttoken.naming import label_name
 
-__all__ = ["LabelRules", "Translation", "combine"]
+__all__ = ["LabelRules", "Said", "Translation", "combine"]
 
 _ID, _PARENT = HW_ID.name, HW_PARENT.name
+
+
+class Said(NamedTuple):
+    """What a series' labels say, before what its line adds of its own."""
+
+    found: Mapping[str, str]
+    """Attribute -> value."""
+    others: tuple[tuple[str, str], ...]
+    """Labels that the profile does not know, with their values."""
+    part: str
+    """The instance's own name, where the series is one's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +53,29 @@ class LabelRules:
     instance: Instance | None = None
     per_device: bool = False
     """Whether the values are the device's, repeated on each of its instances."""
+    reading: object = field(init=False, repr=False, compare=False)
+    """One object for all rules that ``read`` alike."""
+    same: object = field(init=False, repr=False, compare=False)
+    """One object for all rules that are alike."""
+
+    def __post_init__(self) -> None:
+        reading = (
+            *map(tuple, (self.rename.items(), self.fallback.items(), self.where.items())),
+            tuple([(label, *values.items()) for label, values in self.translate.items()]),
+            repr(self.instance),
+            self.per_device,
+        )
+        added = (tuple(self.defaults.items()), tuple(self.add.items()))
+        object.__setattr__(self, "reading", _one(reading))
+        object.__setattr__(self, "same", _one((reading, added)))
 
     def apply(self, labels: Mapping[str, str]) -> dict[str, str] | None:
         """Attribute -> value of a series, or None for one that is not served."""
+        said = self.read(labels)
+        return None if said is None else self.complete(said)
+
+    def read(self, labels: Mapping[str, str]) -> Said | None:
+        """What the labels say, or None for a series that is not served."""
         if any(not rx.fullmatch(labels.get(label, "")) for label, rx in self.where.items()):
             return None
         part = self._part(labels)
@@ -61,11 +94,18 @@ class LabelRules:
             value = next((v for v in (self._value(labels, label) for label in others) if v), "")
             if value:
                 found[attribute] = value
-        taken = {label_name(name) for name in (*self.defaults, *found, *self.add)}
-        for label, value in labels.items():
-            # An empty label is no label; a name that a convention owns is not the source's to use.
-            if value and label not in self.rename:
-                found[f"exported_{label}" if label in taken else label] = value
+        # An empty label is no label.
+        others = [item for item in labels.items() if item[1] and item[0] not in self.rename]
+        return Said(found, tuple(others), part)
+
+    def complete(self, said: Said) -> dict[str, str]:
+        """What a series' labels say with what all series of these rules have."""
+        found, others, part = said
+        if others:
+            # A name that a convention owns is not the source's to use.
+            taken = {label_name(name) for name in (*self.defaults, *found, *self.add)}
+            own = {f"exported_{name}" if name in taken else name: value for name, value in others}
+            found = {**found, **own}
         out = {**self.defaults, **found, **self.add}
         if part and self.instance and not self.per_device and _ID in out:
             out[_PARENT] = out[_ID]
@@ -85,6 +125,12 @@ class LabelRules:
             re.fullmatch(rx, labels.get(label, "")) for label, rx in self.instance.unless.items()
         )
         return "" if whole else labels.get(self.instance.label, "")
+
+
+@lru_cache(maxsize=4096)
+def _one(alike: Hashable) -> object:
+    """One object for all that are equal, which is quicker to look up by."""
+    return object()
 
 
 @dataclass(frozen=True, slots=True)

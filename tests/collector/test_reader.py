@@ -35,7 +35,7 @@ def test_every_good_page_of_the_specification_is_read(case: Path) -> None:
 def test_families_of_the_text_format() -> None:
     shape = Reader().read(PAGE).shape
 
-    assert [(f.name, f.kind, len(f.samples)) for f in shape.families] == [
+    assert [(f.name, f.kind, len(f.places)) for f in shape.families] == [
         ("requests_total", Kind.COUNTER, 2),
         ("latency_seconds", Kind.HISTOGRAM, 5),
         ("up", Kind.UNKNOWN, 1),
@@ -53,7 +53,7 @@ def test_families_of_openmetrics_have_the_names_of_the_text_format() -> None:
     )
     shape = Reader().read(page, openmetrics=True).shape
 
-    assert [(f.name, f.kind, len(f.samples)) for f in shape.families] == [
+    assert [(f.name, f.kind, len(f.places)) for f in shape.families] == [
         ("a_total", Kind.COUNTER, 2),
         ("b_info", Kind.INFO, 1),
         ("c", Kind.GAUGE, 1),
@@ -88,9 +88,9 @@ def test_a_page_that_differs_in_more_has_another_shape(changed: bytes) -> None:
 
     assert after is not before
     fresh = Reader().read(changed).shape
-    assert [(f.name, f.kind, f.help, [(p, r, s.name, s.labels) for p, r, s in f.samples])
+    assert [(f.name, f.kind, f.help, list(f.samples))
             for f in after.families] == [
-        (f.name, f.kind, f.help, [(p, r, s.name, s.labels) for p, r, s in f.samples])
+        (f.name, f.kind, f.help, list(f.samples))
         for f in fresh.families
     ]  # fmt: skip
 
@@ -195,6 +195,6 @@ def test_what_was_read_before_changes_nothing(one: bytes, two: bytes) -> None:
 
         assert list(found.values) == list(fresh.values)
         assert (found.timestamps, found.exemplars) == (fresh.timestamps, fresh.exemplars)
-        assert [(f.name, f.kind, f.samples) for f in found.shape.families] == [
-            (f.name, f.kind, f.samples) for f in fresh.shape.families
+        assert [(f.name, f.kind, list(f.samples)) for f in found.shape.families] == [
+            (f.name, f.kind, list(f.samples)) for f in fresh.shape.families
         ]

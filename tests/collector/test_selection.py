@@ -24,8 +24,8 @@ def uuids(shape: Shape) -> set[str]:
     return {
         value
         for family in shape.families
-        for _, _, series in family.samples
-        for label, value in series.labels
+        for _, _, labels in family.samples
+        for label, value in labels
         if label in ("UUID", "gpu_uuid")
     }
 
