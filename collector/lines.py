@@ -53,7 +53,7 @@ _METADATA = re.compile(
 _LABEL_NAME = re.compile("[a-zA-Z_][a-zA-Z0-9_]*+")
 _made = tuple.__new__
 _ESCAPE = re.compile(r'\\([\\n"])')
-_SAID = (b"# HELP ", b"# TYPE ", b"# UNIT ")
+_SAID = {b"# HELP ": "HELP", b"# TYPE ": "TYPE", b"# UNIT ": "UNIT"}
 _MEANING = {"\\": "\\", "n": "\n", '"': '"'}
 _KINDS = {kind.value: kind for kind in Kind} | {"untyped": Kind.UNKNOWN}
 
@@ -132,20 +132,14 @@ class Plain:
         None says nothing: the line may have a timestamp, or be no sample at all.
         """
         start, _, rest = head.partition(b"{")
-        try:
-            name, labels = self._names[start], self._sets[rest]
-        except KeyError:
-            name, labels = self._new(start, rest)
+        name, labels = self._names.get(start), self._sets.get(rest)
+        if name is None:
+            match = _PLAIN_NAME.fullmatch(start)
+            name = self._names[start] = match[1].decode() if match else None
+        if labels is None:
+            labels = self._sets[rest] = self._labels(rest)
         # As ``Series`` does it, in half the time.
         return None if name is None or labels is None else _made(Series, (name, labels))
-
-    def _new(self, start: bytes, rest: bytes) -> tuple[str | None, Labels | None]:
-        if start not in self._names:
-            match = _PLAIN_NAME.fullmatch(start)
-            self._names[start] = match[1].decode() if match else None
-        if rest not in self._sets:
-            self._sets[rest] = self._labels(rest)
-        return self._names[start], self._sets[rest]
 
     def _labels(self, rest: bytes) -> Labels | None:
         if _PLAIN_LABELS.fullmatch(rest) is None:
@@ -156,7 +150,8 @@ class Plain:
             return None
         if len(dict(labels)) != len(labels):
             return None
-        check_labels(labels, self._longest)
+        if len(rest) > self._longest:
+            check_labels(labels, self._longest)
         share = self._pairs.setdefault
         return tuple([share(item, item) for item in labels if item[1]])
 
@@ -207,12 +202,12 @@ def _labels(text: bytes, identity: bytes) -> tuple[dict[str, str], str]:
 
 def metadata(line: bytes) -> Metadata | None:
     """A comment that says something about a family; None for any other comment."""
-    if line.startswith(_SAID) and b"\t" not in line:
+    if line[:7] in _SAID and b"\t" not in line:
         # As nearly every one is written.
-        _, plain, name, *rest = line.split(b" ", 3)
+        name, _, told = line[7:].partition(b" ")
         if name and not name.startswith(b'"'):
-            told = rest[0].decode(errors="replace") if rest else ""
-            said = (plain.decode(), name.decode(errors="replace"), _unescape(told))
+            text = str(told, "utf-8", "replace")
+            said = (_SAID[line[:7]], str(name, "utf-8", "replace"), _unescape(text))
             return _made(Metadata, said)
     match = _METADATA.fullmatch(line)
     if match is None:

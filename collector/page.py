@@ -78,8 +78,7 @@ class Layout:
     labels: tuple[Labels, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Family:
+class Family(NamedTuple):
     """A metric family; ``places`` are those of its samples in the reading's values."""
 
     name: str

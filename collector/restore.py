@@ -19,7 +19,7 @@ def restored(shape: Shape, profile: Profile) -> Shape:
     if not renamed:
         return shape
     families = tuple(
-        replace(family, name=renamed[family.name]) if family.name in renamed else family
+        family._replace(name=renamed[family.name]) if family.name in renamed else family
         for family in shape.families
     )
     return replace(shape, families=families)

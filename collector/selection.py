@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 from firsttoken.collector.page import Layout, Shape
 from firsttoken.collector.targets import Only
@@ -46,7 +45,7 @@ class Selection:
                 )
             places = [family.places[i] for i in found[had]]
             if places:
-                families.append(replace(family, layout=layouts[had], places=places))
+                families.append(family._replace(layout=layouts[had], places=places))
         return Shape(tuple(families), shape.size, shape.openmetrics)
 
     def _selected(self, layout: Layout) -> tuple[int, ...]:

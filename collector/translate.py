@@ -5,7 +5,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, partial
-from itertools import chain, repeat
+from itertools import repeat
 from typing import NamedTuple
 
 from firsttoken.catalogue import CONTAINER_NAME, NAMESPACE_NAME, POD_NAME, Metric
@@ -35,6 +35,12 @@ _PLACES = {
 }
 BOUND = {Role.BUCKET: "le", Role.VALUE: "quantile"}
 _SCALED = (Role.VALUE, Role.SUM)
+_VALUE_ONLY = frozenset({Role.VALUE})
+_ALLOWED = {
+    Kind.HISTOGRAM: frozenset({Role.BUCKET, Role.COUNT, Role.SUM, Role.CREATED}),
+    Kind.COUNTER: frozenset({Role.VALUE, Role.CREATED}),
+}
+"""The samples of a renamed family of these types."""
 
 
 class Member(NamedTuple):
@@ -61,8 +67,7 @@ def layout_of(members: Sequence[Member]) -> Layout:
     return Layout(tuple([m.role for m in members]), tuple([m.labels for m in members]))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Offer:
+class Offer(NamedTuple):
     """A family as one source offers it; ``dotted`` is its name for clients that take UTF-8."""
 
     name: str
@@ -78,14 +83,10 @@ class Offer:
 
     def of(self, layout: Layout, members: tuple[Member, ...]) -> "Offer":
         """The same family with other members."""
-        return Offer(
-            *(self.name, self.dotted, self.kind, self.help, self.unit, layout, members),
-            self.metric,
-        )
+        return Offer(*self[:5], layout, members, self.metric)
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(NamedTuple):
     """What became of a family of a page: ``renamed``, ``passed``, ``superseded`` or ``dropped``."""
 
     family: str
@@ -134,18 +135,19 @@ class Translator:
         page = shape.names
         offers: list[Offer] = []
         fates: list[Fate] = []
-        places: set[int] = set()
+        used = 0
         shared = _Shared()
         for family in shape.families:
             own, outcome = self._offers(family, page, shared)
             offers += own
             names = [offer.name for offer in own] or [""]
             fates += [Fate(family.name, outcome, name) for name in names]
-            for offer in own:
-                places.update(chain.from_iterable([member.places for member in offer.members]))
+            found = [place for offer in own for member in offer.members for place in member[2]]
+            # Several offers of one family may be of the same samples.
+            used += len(found) if len(own) == 1 else len(set(found))
         # A family may have become several.
         outcomes = Counter({fate.family: fate.outcome for fate in fates}.values())
-        return Contribution(tuple(offers), tuple(fates), shape.size - len(places), outcomes)
+        return Contribution(tuple(offers), tuple(fates), shape.size - used, outcomes)
 
     def _offers(
         self, family: Family, page: frozenset[str], shared: "_Shared"
@@ -237,12 +239,6 @@ def _renamed(family: Family, translation: Translation, shared: "_Shared") -> Off
     return Offer(name, dotted, kind, metric.help, unit, found.layout, members, metric)
 
 
-def _fits(role: Role, kind: Kind) -> bool:
-    if kind is Kind.HISTOGRAM:
-        return role in (Role.BUCKET, Role.COUNT, Role.SUM, Role.CREATED)
-    return role is Role.VALUE or (role is Role.CREATED and kind is Kind.COUNTER)
-
-
 class _Renamed(NamedTuple):
     """What becomes of a layout under a translation, whatever the family's name is."""
 
@@ -260,10 +256,9 @@ class _Shared:
     def __init__(self) -> None:
         self.placed: dict[Layout, Layout] = {}
         """Layout of a family without a convention's name -> the same as it is served."""
-        self._apart: dict[Labels, tuple[Labels, tuple[str, str] | None]] = {}
-        """A bucket's labels -> the same without its bound, and the bound."""
-        self._said: dict[tuple[object, Labels], Said | None] = {}
-        self._attributes: dict[tuple[object, Labels], Labels | None] = {}
+        self._said: dict[object, dict[Labels, Said | None]] = {}
+        self._attributes: dict[object, dict[Labels, Labels | None]] = {}
+        self._alike: dict[Labels, Labels] = {}
         self._renamed: dict[Hashable, _Renamed] = {}
 
     def renamed(self, layout: Layout, translation: Translation, kind: Kind) -> _Renamed:
@@ -279,59 +274,76 @@ class _Shared:
 
     def _rename(self, layout: Layout, translation: Translation, kind: Kind) -> _Renamed:
         part = Role(f"_{translation.part}") if translation.part else None
-        histogram = kind is Kind.HISTOGRAM
-        found: dict[tuple[Role, Labels], list[int]] = {}
-        for place, (had, given) in enumerate(zip(layout.roles, layout.labels, strict=True)):
-            role = Role.VALUE if part and had is part else had
-            if (part and had is not part) or not _fits(role, kind):
+        allowed = _ALLOWED.get(kind, _VALUE_ONLY)
+        found: dict[tuple[Role, int, str], list[int]] = {}
+        labels: list[Labels] = []
+        before: Labels | None = None
+        named: Labels | None = None
+        for place, (had, rest) in enumerate(zip(layout.roles, layout.labels, strict=True)):
+            role = Role.VALUE if had is part else had
+            if (part and had is not part) or role not in allowed:
                 continue
-            if histogram and role is Role.BUCKET:
-                labels = self._bucket(given, translation)
-            else:
-                labels = self._named(given, translation)
-            if labels is not None:
-                found.setdefault((role, labels), []).append(place)
+            limit = None
+            if role is Role.BUCKET:
+                rest, limit = _apart(rest)
+                if limit is None:
+                    continue
+            # A histogram's buckets share all but their bound.
+            if rest != before:
+                before, named = rest, self._named(rest, translation)
+            if named is None:
+                continue
+            key = (role, id(named), limit[1] if limit else "")
+            if key in found:
+                found[key].append(place)
+                continue
+            found[key] = [place]
+            labels.append((*named, _scaled(limit, translation.scale)) if limit else named)
         first_only = translation.merge == "refuse"
         sources = [(places[0],) if first_only else tuple(places) for places in found.values()]
-        roles = tuple([role for role, _ in found])
+        roles = tuple([key[0] for key in found])
+        scale = translation.scale
         return _Renamed(
-            Layout(roles, tuple([labels for _, labels in found])),
+            Layout(roles, tuple(labels)),
             tuple(sources),
-            tuple([translation.scale if role in _SCALED else None for role in roles]),
-            all(len(places) == 1 for places in sources),
+            tuple([scale if role in _SCALED else None for role in roles])
+            if scale is not None
+            else (None,) * len(roles),
+            first_only or all([len(places) == 1 for places in sources]),
         )
 
-    def _bucket(self, had: Labels, translation: Translation) -> Labels | None:
-        """A bucket's labels; a histogram's buckets share all but their bound."""
-        found = self._apart.get(had)
-        if found is None:
-            limit = next((item for item in had if item[0] == BOUND[Role.BUCKET]), None)
-            rest = tuple([item for item in had if item is not limit])
-            found = self._apart[had] = (rest, limit)
-        rest, limit = found
-        attributes = self._named(rest, translation)
-        if attributes is None or limit is None:
-            return None
-        if translation.scale is not None:
-            name, text = limit
-            limit = (name, canonical(scaled(text.encode(), translation.scale).decode()))
-        return (*attributes, limit)
-
     def _named(self, had: Labels, translation: Translation) -> Labels | None:
-        """Attribute names and values of a series, or None if it is not served."""
+        """Attribute names and values of a series, or None if it is not served.
+
+        The same ones are the same object.
+        """
         rules = translation.rules
-        key = (rules.same, had)
-        if key not in self._attributes:
-            reading = (rules.reading, had)
-            if reading not in self._said:
-                self._said[reading] = rules.read(dict(had))
-            said = self._said[reading]
-            self._attributes[key] = (
-                None
-                if said is None
-                else tuple([item for item in rules.complete(said).items() if item[1]])
-            )
-        return self._attributes[key]
+        known = self._attributes.setdefault(rules.same, {})
+        if had not in known:
+            reading = self._said.setdefault(rules.reading, {})
+            if had not in reading:
+                reading[had] = rules.read(dict(had))
+            said = reading[had]
+            attributes = None
+            if said is not None:
+                attributes = tuple([item for item in rules.complete(said).items() if item[1]])
+                attributes = self._alike.setdefault(attributes, attributes)
+            known[had] = attributes
+        return known[had]
+
+
+def _apart(labels: Labels) -> tuple[Labels, tuple[str, str] | None]:
+    """A bucket's labels without its bound, and the bound."""
+    for place, item in enumerate(labels):
+        if item[0] == "le":
+            return labels[:place] + labels[place + 1 :], item
+    return labels, None
+
+
+def _scaled(limit: tuple[str, str], scale: Decimal | None) -> tuple[str, str]:
+    if scale is None:
+        return limit
+    return limit[0], canonical(scaled(limit[1].encode(), scale).decode())
 
 
 @lru_cache(maxsize=1024)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from firsttoken.collector.form import Form, needs_quotes
 from firsttoken.collector.numbers import canonical
@@ -24,8 +24,7 @@ _ORDER = {
 _BUCKET = _ORDER[Role.BUCKET]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Arrangement:
+class Arrangement(NamedTuple):
     """The lines of a family with a certain layout, whatever its name is."""
 
     order: tuple[int, ...]
@@ -41,8 +40,7 @@ class Arrangement:
     """Of each metric, whether it has buckets for numbers below zero."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Block:
+class Block(NamedTuple):
     """The lines of one name: comments, then the beginnings of the samples' lines."""
 
     kind: Kind
@@ -65,7 +63,10 @@ class _Labels:
         self._form = form
         self._shown: dict[Labels, str] = {}
         self._tails: dict[Labels, bytes] = {}
-        self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        self._keys: dict[str, str] = {}
+        self._texts: dict[tuple[str, str], str] = {}
+        self._clash = False
+        """Whether two labels of this page are one in this form."""
         self._first: dict[frozenset[str], str] = {}
         self._limits: dict[str, tuple[float, str]] = {}
 
@@ -85,19 +86,32 @@ class _Labels:
         return found
 
     def _joined(self, labels: Labels) -> str:
-        pairs: dict[str, str] = {}
-        for item in labels:
-            name, text = self._pairs.get(item) or self._pair(item)
-            pairs.setdefault(name, text)
-        return self._first.setdefault(frozenset(pairs.values()), ",".join(pairs.values()))
+        known = self._texts
+        try:
+            texts = [known[item] for item in labels]
+        except KeyError:
+            for item in labels:
+                if item not in known:
+                    known[item] = self._text(item)
+            texts = [known[item] for item in labels]
+        if self._clash:
+            # Of two labels of one name the first counts.
+            first: dict[str, str] = {}
+            for (label, _), text in zip(labels, texts, strict=True):
+                first.setdefault(self._keys[label], text)
+            texts = list(first.values())
+        return self._first.setdefault(frozenset(texts), ",".join(texts))
 
-    def _pair(self, item: tuple[str, str]) -> tuple[str, str]:
-        """A label's name, and name and value as a line has them."""
-        name = self._form.label(item[0])
-        key = _quoted(name) if needs_quotes(name, label=True) else name
-        found = name, f"{key}={_quoted(item[1])}"
-        self._pairs[item] = found
-        return found
+    def _text(self, item: tuple[str, str]) -> str:
+        """A label's name and value as a line has them."""
+        label, value = item
+        key = self._keys.get(label)
+        if key is None:
+            name = self._form.label(label)
+            key = _quoted(name) if needs_quotes(name, label=True) else name
+            self._clash |= key in self._keys.values()
+            self._keys[label] = key
+        return f"{key}={_quoted(value)}"
 
     def limit(self, text: str) -> tuple[float, str]:
         """A bound as a number (minus infinity if it is none), and as it is written."""

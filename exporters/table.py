@@ -77,12 +77,21 @@ class Profile:
     _index: dict[str, list[Line]] = field(init=False, repr=False, default_factory=dict)
     _translated: dict[int, Translation] = field(init=False, repr=False, default_factory=dict)
     """By the identity of its line: worked out here, before the first page is there."""
+    _ready: dict[tuple[str, str], tuple[Translation, ...]] = field(
+        init=False, repr=False, default_factory=dict
+    )
+    """Key and type of a family -> what it becomes, if that is the same on every page."""
 
     def __post_init__(self) -> None:
         for line in self.lines:
             self._translated[id(line)] = self._translation(line)
             for name in line.names:
                 self._index.setdefault(name, []).append(line)
+        for name, lines in self._index.items():
+            if not any(line.superseded_by for line in lines):
+                for kind in {kind for line in lines for kind in line.kinds}:
+                    found = [self._translated[id(line)] for line in lines if kind in line.kinds]
+                    self._ready[name, kind] = tuple(found)
 
     def detect(self, names: Iterable[str]) -> bool:
         """Whether a page with these families can be this source's."""
@@ -122,8 +131,14 @@ class Profile:
         type there: counter, gauge, histogram, summary, or unknown.  Of several translations each
         is for other series; ``Translation.labels`` says for which.
         """
-        found = self.read_by(family, kind, page)
-        return tuple([self._translated[id(line)] for line in found]) if found else ()
+        key = self.key(family)
+        found = self._ready.get((key, kind))
+        if found is None:
+            if key not in self._index:
+                return ()
+            lines = self.read_by(family, kind, page)
+            found = tuple([self._translated[id(line)] for line in lines])
+        return found
 
     def _translation(self, line: Line) -> Translation:
         has = {attribute.name for attribute in line.metric.attributes}
