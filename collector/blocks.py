@@ -4,7 +4,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 
 from firsttoken.collector.form import Form
-from firsttoken.collector.page import Kind, Labels, Layout, Role
+from firsttoken.collector.page import Kind, Layout, Role
 from firsttoken.collector.translate import Offer, named
 from firsttoken.collector.writing import Arrangement, Block, Fits, Writer
 
@@ -59,7 +59,8 @@ class _Text(Writer):
     ) -> Iterator[Block]:
         if not lines.order:
             return
-        header = self.header(self.form.name(*named(role, family)), family.help, shown)
+        name = self.form.name(*named(role, family)) if role else self.shown(family)
+        header = self.header(name, family.help, shown)
         found = self.block(kind, header, family, lines)
         if found is not None:
             yield found
@@ -74,7 +75,7 @@ class _Openmetrics(Writer):
         self._taken: set[str] = set()
         # Counters give way: without a type they keep every series and claim their own name only.
         for family in sorted(families, key=lambda f: f.kind is Kind.COUNTER):
-            name = form.name(family.name, family.dotted)
+            name = self.shown(family)
             kind = family.kind
             if not name.endswith(_SUFFIX.get(kind, "")):
                 kind = Kind.UNKNOWN
@@ -96,7 +97,7 @@ class _Openmetrics(Writer):
             self._fits(family, kind),
             whole=kind in (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM),
         )
-        name = _bare(self.form.name(family.name, family.dotted), kind)
+        name = _bare(self.shown(family), kind)
         unit = family.unit if name.endswith(f"_{family.unit}") else ""
         if kind in (Kind.INFO, Kind.STATESET):
             unit = ""

@@ -11,12 +11,10 @@ import math
 import operator
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import NamedTuple
 
 from firsttoken.collector.page import Kind, Role
 from firsttoken.collector.picking import Picker, picker
-from firsttoken.collector.translate import Member
 from firsttoken.collector.writing import Block
 
 __all__ = ["Checks"]
@@ -28,7 +26,7 @@ class _Check(NamedTuple):
     """One metric: the lines that it has, and where their numbers are."""
 
     kind: Kind
-    slots: tuple[int, ...]
+    slots: range
     values: tuple[int, ...]
     buckets: tuple[int, ...]
     """In the order of their bounds."""
@@ -113,22 +111,22 @@ class Checks:
 
     def add(self, block: Block) -> None:
         """Take the next block into account."""
-        first, self._lines = self._lines, self._lines + len(block.members)
+        first, self._lines = self._lines, self._lines + len(block.places)
         if block.kind in (Kind.GAUGE, Kind.UNKNOWN):
             return
         lines = block.arrangement
         if block.kind is Kind.COUNTER and not lines.ends:
-            self._counters += [(first + i, m.places[0]) for i, m in enumerate(block.members)]
+            self._counters += enumerate(block.places, first)
             return
         begin = 0
-        ends = lines.ends or range(1, len(block.members) + 1)
+        ends = lines.ends or range(1, len(block.places) + 1)
         for end, below_zero in zip(ends, lines.below_zero, strict=True):
-            members = block.members[begin:end]
-            roles = lines.roles[begin:end]
-            self._grouped.append(_check(block.kind, roles, members, first + begin, below_zero))
+            roles, places = lines.roles[begin:end], block.places[begin:end]
+            slots = range(first + begin, first + end)
+            self._grouped.append(_check(block.kind, roles, places, slots, below_zero))
             begin = end
 
-    def violations(self, numbers: Sequence[float]) -> Iterator[tuple[int, ...]]:
+    def violations(self, numbers: Sequence[float]) -> Iterator[Sequence[int]]:
         """The lines of each metric whose numbers cannot be right."""
         if self._rules is None:
             self._rules = self._together()
@@ -141,7 +139,7 @@ class Checks:
             if not check.holds(numbers):
                 yield check.slots
 
-    def groups(self) -> Iterator[tuple[int, ...]]:
+    def groups(self) -> Iterator[Sequence[int]]:
         """The lines of each metric that has several."""
         return (check.slots for check in self._grouped)
 
@@ -170,21 +168,19 @@ class Checks:
 
 
 def _check(
-    kind: Kind, roles: Sequence[Role], members: Sequence[Member], first: int, below_zero: bool
+    kind: Kind, roles: Sequence[Role], places: Sequence[int], slots: range, below_zero: bool
 ) -> _Check:
-    places: dict[Role, tuple[int, ...]] = {}
-    begin = 0
-    for role, same in groupby(roles):
-        end = begin + len(list(same))
-        found = [place for member in members[begin:end] for place in member.places]
-        places[role] = (*places.get(role, ()), *found)
-        begin = end
+    """``places`` are those of the numbers; of lines with one role each follows the other."""
+    found: dict[Role, tuple[int, ...]] = {}
+    for role in set(roles):
+        begin = roles.index(role)
+        found[role] = tuple(places[begin : begin + roles.count(role)])
     return _Check(
         kind,
-        tuple(range(first, first + len(members))),
-        places.get(Role.VALUE, ()),
-        places.get(Role.BUCKET, ()),
-        (*places.get(Role.COUNT, ()), *places.get(Role.GCOUNT, ())),
-        (*places.get(Role.SUM, ()), *places.get(Role.GSUM, ())),
+        slots,
+        found.get(Role.VALUE, ()),
+        found.get(Role.BUCKET, ()),
+        found.get(Role.COUNT, ()) + found.get(Role.GCOUNT, ()),
+        found.get(Role.SUM, ()) + found.get(Role.GSUM, ()),
         below_zero,
     )

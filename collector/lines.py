@@ -202,13 +202,12 @@ def _labels(text: bytes, identity: bytes) -> tuple[dict[str, str], str]:
 
 def metadata(line: bytes) -> Metadata | None:
     """A comment that says something about a family; None for any other comment."""
-    if line[:7] in _SAID and b"\t" not in line:
+    plain = _SAID.get(line[:7])
+    if plain is not None and b"\t" not in line:
         # As nearly every one is written.
-        name, _, told = line[7:].partition(b" ")
-        if name and not name.startswith(b'"'):
-            text = str(told, "utf-8", "replace")
-            said = (_SAID[line[:7]], str(name, "utf-8", "replace"), _unescape(text))
-            return _made(Metadata, said)
+        name, _, told = str(line[7:], "utf-8", "replace").partition(" ")
+        if name and name[0] != '"':
+            return _made(Metadata, (plain, name, _unescape(told) if "\\" in told else told))
     match = _METADATA.fullmatch(line)
     if match is None:
         return None

@@ -65,7 +65,7 @@ def shared_names(offered: Mapping[str, Iterable[str]]) -> frozenset[str]:
         return frozenset()
     owners: dict[str, int] = {}
     for names in offered.values():
-        for name in names:
+        for name in set(names):
             owners[name] = owners.get(name, 0) + 1
     return frozenset(
         name for name, count in owners.items() if count > 1 or name.startswith(RUNTIME)

@@ -110,6 +110,7 @@ def plan(merged: Merged, form: Form, size: int) -> Plan:
     """The plan of a page with these families; ``size`` is how many values all readings have."""
     template: list[bytes] = []
     members: list[Member] = []
+    chosen: list[int] = []
     exemplary = bytearray()
     checks = Checks()
     for block in blocks(merged.families, form):
@@ -117,6 +118,7 @@ def plan(merged: Merged, form: Form, size: int) -> Plan:
         template += block.beginnings
         template[begin] = block.header + template[begin]
         members += block.members
+        chosen += block.places
         if form.openmetrics:
             checks.add(block)
             allowed = _EXEMPLARY.get(block.kind)
@@ -124,7 +126,6 @@ def plan(merged: Merged, form: Form, size: int) -> Plan:
             exemplary += bytes(
                 [role is allowed for role in roles] if allowed is not None else len(roles)
             )
-    chosen = tuple([member.places[0] for member in members])
     picked, converted, combined = _worked_out(members, chosen, size)
     # After each beginning a place for its number.
     parts = [b""] * (2 * len(template) + 1)
@@ -137,7 +138,7 @@ def plan(merged: Merged, form: Form, size: int) -> Plan:
         tuple(converted),
         tuple(combined),
         checks,
-        chosen,
+        tuple(chosen),
         bytes(exemplary),
     )
 

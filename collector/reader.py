@@ -193,7 +193,7 @@ class _Page:
         self._beginnings.append(line)
         said = lines.metadata(line)
         if said is not None:
-            self.described.setdefault((said.what, said.name), said)
+            self.described.setdefault(said[:2], said)
 
     def skeleton(self, shape: Shape) -> _Skeleton:
         """What later pages are held against."""

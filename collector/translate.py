@@ -211,7 +211,7 @@ def _passed(
             labels = tuple(map(placed, layout.labels))
             found[layout] = layout if labels == layout.labels else Layout(layout.roles, labels)
         layout = found[layout]
-    columns = layout.roles, layout.labels, zip(family.places), repeat(None), repeat(None)  # noqa: B905
+    columns = layout.roles, layout.labels, zip(family.places), repeat(None), repeat(None)
     members = tuple(map(MEMBER, zip(*columns)))  # noqa: B905
     name = family.name
     return Offer(name, name, family.kind, family.help, family.unit, layout, members)
@@ -235,7 +235,7 @@ def _renamed(family: Family, translation: Translation, shared: "_Shared") -> Off
     )
     columns = found.layout.roles, found.layout.labels, picked, found.scales, told
     members = tuple(map(MEMBER, zip(*columns)))  # noqa: B905
-    name, dotted, unit = metric.prometheus, metric.dotted, _unit(metric)
+    name, dotted, unit = metric.prometheus, metric.dotted, _unit(metric.unit, metric.prometheus)
     return Offer(name, dotted, kind, metric.help, unit, found.layout, members, metric)
 
 
@@ -309,7 +309,7 @@ class _Shared:
             tuple([scale if role in _SCALED else None for role in roles])
             if scale is not None
             else (None,) * len(roles),
-            first_only or all([len(places) == 1 for places in sources]),
+            first_only or len(sources) == sum(map(len, sources)),
         )
 
     def _named(self, had: Labels, translation: Translation) -> Labels | None:
@@ -347,7 +347,7 @@ def _scaled(limit: tuple[str, str], scale: Decimal | None) -> tuple[str, str]:
 
 
 @lru_cache(maxsize=1024)
-def _unit(metric: Metric) -> str:
+def _unit(ucum: str, name: str) -> str:
     """The unit, if the name ends with it, as OpenMetrics wants."""
-    unit = unit_suffix(metric.unit)
-    return unit if unit and metric.prometheus.removesuffix("_total").endswith(f"_{unit}") else ""
+    unit = unit_suffix(ucum)
+    return unit if unit and name.removesuffix("_total").endswith(f"_{unit}") else ""

@@ -48,9 +48,12 @@ class Block(NamedTuple):
     beginnings: Sequence[bytes]
     """Each begins with the end of the line before."""
     members: Sequence[Member]
+    places: Sequence[int]
+    """Of each line that of its number, or the first of those that it is made from."""
     arrangement: Arrangement
 
 
+_ESCAPED = re.compile(r'[\\\n"]')
 _NUMERAL = re.compile(
     r"[+-]?(?:(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?|inf|Inf)|[nN]a[nN]"
 )
@@ -68,7 +71,7 @@ class _Labels:
         self._clash = False
         """Whether two labels of this page are one in this form."""
         self._first: dict[frozenset[str], str] = {}
-        self._limits: dict[str, tuple[float, str]] = {}
+        self._limits: dict[tuple[str, str], tuple[float, bytes]] = {}
 
     def shown(self, labels: Labels) -> str:
         """Name and value of each, joined; the same for the same labels in another order."""
@@ -107,25 +110,27 @@ class _Labels:
         label, value = item
         key = self._keys.get(label)
         if key is None:
-            name = self._form.label(label)
-            key = _quoted(name) if needs_quotes(name, label=True) else name
+            key = self._form.label(label)
+            if self._form.utf8 and needs_quotes(key, label=True):
+                key = _quoted(key)
             self._clash |= key in self._keys.values()
             self._keys[label] = key
         return f"{key}={_quoted(value)}"
 
-    def limit(self, text: str) -> tuple[float, str]:
-        """A bound as a number (minus infinity if it is none), and as it is written."""
-        found = self._limits.get(text)
+    def limit(self, bound: str, text: str) -> tuple[float, bytes]:
+        """A bound as a number (minus infinity if it is none), and the end of a line's tail."""
+        found = self._limits.get((bound, text))
         if found is None:
             number = _number(text)
             shown = _quoted(canonical(text) if self._form.openmetrics else text)
-            found = self._limits[text] = (-math.inf if number is None else number, shown)
+            found = -math.inf if number is None else number, f"{bound}={shown}}} ".encode()
+            self._limits[bound, text] = found
         return found
 
     def bound(self, labels: Labels, bound: str) -> float | None:
         """The number of a bound, if there is one; minus infinity if it is no number."""
         limit = _apart(labels, bound)[1]
-        return None if limit is None else self.limit(limit[1])[0]
+        return None if limit is None else self.limit(bound, limit[1])[0]
 
 
 def _apart(labels: Labels, bound: str) -> tuple[Labels, tuple[str, str] | None]:
@@ -151,18 +156,29 @@ class Writer:
         self.form = form
         self.labels = _Labels(form)
         self._arranged: dict[tuple[Layout, Kind, Hashable], Arrangement] = {}
+        self._names: dict[str, str] = {}
+
+    def shown(self, family: Offer) -> str:
+        """The name of a family's samples, less what each has behind it."""
+        found = self._names.get(family.name)
+        if found is None:
+            found = self._names[family.name] = self.form.name(family.name, family.dotted)
+        return found
 
     def block(
         self, kind: Kind, header: bytes, family: Offer, arrangement: Arrangement
     ) -> Block | None:
         """The block of a family, or None if it has no line."""
-        order, roles, tails = arrangement.order, arrangement.roles, arrangement.tails
-        if not order:
+        roles, tails = arrangement.roles, arrangement.tails
+        if not roles:
             return None
-        shown = self.form.name(family.name, family.dotted)
-        quotes = needs_quotes(shown, label=False)
-        heads = {role: self._head(role, family, shown) for role in set(roles)}
-        if quotes:
+        shown = self.shown(family)
+        names = {role: shown + role for role in set(roles)}
+        if Role.CREATED in names:
+            names[Role.CREATED] = self.form.name(*named(Role.CREATED, family))
+        heads = {role: f"\n{name}".encode() for role, name in names.items()}
+        if self.quotes(shown):
+            heads = {role: f"\n{{{_quoted(name)}".encode() for role, name in names.items()}
             lines = [_quoted_line(heads[r], t) for r, t in zip(roles, tails, strict=True)]
         elif len(heads) == 1:
             head = heads[roles[0]]
@@ -171,16 +187,13 @@ class Writer:
             lines = [heads[role] + tail for role, tail in zip(roles, tails, strict=True)]
         members: Sequence[Member] = family.members
         if not arrangement.as_is:
-            members = [members[place] for place in order]
-        return Block(kind, header, lines, members, arrangement)
+            members = [members[place] for place in arrangement.order]
+        places = [member[2][0] for member in members]
+        return Block(kind, header, lines, members, places, arrangement)
 
-    def _head(self, role: Role, family: Offer, shown: str) -> bytes:
-        name = shown + role
-        if role is Role.CREATED:
-            name = self.form.name(*named(role, family))
-        if needs_quotes(shown, label=False):
-            return f"\n{{{_quoted(name)}".encode()
-        return f"\n{name}".encode()
+    def quotes(self, name: str) -> bool:
+        """Whether a name as it is shown can only be written in quotes."""
+        return self.form.utf8 and needs_quotes(name, label=False)
 
     def arranged(
         self, layout: Layout, kind: Kind, what: Hashable, fits: Fits | None, *, whole: bool = False
@@ -205,80 +218,94 @@ class Writer:
         if fits is not None:
             places = [i for i in places if fits(roles[i], labels[i])]
         grouped = kind in GROUPED
-        if kind is Kind.GAUGE or not (grouped or any([roles[place] for place in places])):
-            metrics = [[(0, -math.inf, i, self.labels.tail(labels[i]))] for i in places]
-        else:
-            metrics = self._metrics(layout, places, BOUND if grouped else {})
+        if kind is Kind.GAUGE or not (grouped or any(map(roles.__getitem__, places))):
+            tail = self.labels.tail
+            # What is there already is not said twice.
+            tails: dict[bytes, int] = {}
+            for place in places:
+                tails.setdefault(tail(labels[place]), place)
+            return _arrangement(
+                roles, tuple(tails.values()), tuple(tails), (), (False,) * len(tails)
+            )
         lines: list[_Line] = []
         ends: list[int] = []
         below_zero: list[bool] = []
-        written: set[tuple[int, bytes]] = set()
-        for metric in metrics:
+        for metric in self._metrics(layout, places, BOUND if grouped else {}):
             if whole and not _is_whole(metric, kind):
                 continue
-            before = len(lines)
-            for line in metric:
-                # What is there already is not said twice.
-                key = (line[0], line[3])
-                if key not in written:
-                    written.add(key)
-                    lines.append(line)
-            if len(lines) > before:
-                ends.append(len(lines))
-                below_zero.append(metric[0][0] == _BUCKET and metric[0][1] < 0)
-        order = tuple([line[2] for line in lines])
-        return Arrangement(
-            order,
-            order == tuple(range(len(roles))),
-            tuple([roles[place] for place in order]),
-            tuple([line[3] for line in lines]),
-            # A list of each line's number says nothing, and is long.
-            () if len(ends) == len(lines) else tuple(ends),
-            tuple(below_zero),
-        )
+            lines += metric
+            ends.append(len(lines))
+            below_zero.append(metric[0][0] == _BUCKET and metric[0][1] < 0)
+        if not lines:
+            return _arrangement(roles, (), (), (), ())
+        _, _, order, shown = zip(*lines, strict=True)
+        # A list of each line's number says nothing, and is long.
+        told = () if len(ends) == len(lines) else tuple(ends)
+        return _arrangement(roles, order, shown, told, tuple(below_zero))
 
     def _metrics(
         self, layout: Layout, places: Sequence[int], bounds: Mapping[Role, str]
     ) -> Iterable[Sequence[_Line]]:
         """The metrics one after the other, each with its buckets or quantiles in rising order."""
         groups: dict[str, list[_Line]] = {}
+        group: list[_Line] = []
         before: Labels | None = None
-        metric, alone, prefix = "", b"", ""
+        alone = prefix = b""
+        all_roles, all_labels, limits = layout.roles, layout.labels, self.labels.limit
         for place in places:
-            role, labels = layout.roles[place], layout.labels[place]
+            role, rest = all_roles[place], all_labels[place]
             bound = bounds.get(role)
-            rest, limit = (labels, None) if bound is None else _apart(labels, bound)
+            limit = None
+            if bound is not None:
+                rest, limit = _apart(rest, bound)
             if rest != before:
-                before, metric, alone = rest, self.labels.shown(rest), self.labels.tail(rest)
-                prefix = f"{{{metric}," if metric else "{"
-            if limit is None:
-                if role is not Role.BUCKET:  # no reader takes a bucket without a bound
-                    line = (_ORDER[role], -math.inf, place, alone)
-                    groups.setdefault(metric, []).append(line)
-                continue
-            number, text = self.labels.limit(limit[1])
-            if role is Role.BUCKET and number == -math.inf:
-                continue
-            tail = f"{prefix}{bound}={text}}} ".encode()
-            groups.setdefault(metric, []).append((_ORDER[role], number, place, tail))
-        for group in groups.values():
-            group.sort()
-        return groups.values()
+                before, alone = rest, self.labels.tail(rest)
+                group = groups.setdefault(self.labels.shown(rest), [])
+                prefix = alone[:-2] + b"," if rest else b"{"
+            if limit is not None and bound is not None:
+                number, text = limits(bound, limit[1])
+                if role is Role.VALUE or number > -math.inf:
+                    group.append((_ORDER[role], number, place, prefix + text))
+            elif role is not Role.BUCKET:  # no reader takes a bucket without a bound
+                group.append((_ORDER[role], -math.inf, place, alone))
+        return [_distinct(group) for group in groups.values() if group]
 
     def header(self, name: str, said: str | None, kind: str, unit: str = "") -> bytes:
         """The comments of a family."""
-        shown = _quoted(name) if needs_quotes(name, label=False) else name
-        lines = []
+        shown = _quoted(name) if self.quotes(name) else name
+        text = f"\n# TYPE {shown} {kind}"
         if said is not None:
-            lines.append(f"# HELP {shown} {self._help(said)}")
-        lines.append(f"# TYPE {shown} {kind}")
-        if unit:
-            lines.append(f"# UNIT {shown} {unit}")
-        return "".join(f"\n{line}" for line in lines).encode()
+            text = f"\n# HELP {shown} {self._help(said)}{text}"
+        return (f"{text}\n# UNIT {shown} {unit}" if unit else text).encode()
 
     def _help(self, text: str) -> str:
+        if text.isalnum() or not _ESCAPED.search(text):
+            return text
         escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
         return escaped.replace('"', '\\"') if self.form.openmetrics else escaped
+
+
+def _arrangement(
+    roles: Sequence[Role],
+    order: tuple[int, ...],
+    tails: tuple[bytes, ...],
+    ends: tuple[int, ...],
+    below_zero: tuple[bool, ...],
+) -> Arrangement:
+    as_is = order == tuple(range(len(roles)))
+    own = tuple(roles) if as_is else tuple([roles[place] for place in order])
+    return Arrangement(order, as_is, own, tails, ends, below_zero)
+
+
+def _distinct(metric: list[_Line]) -> Sequence[_Line]:
+    """The lines in their order, each of them once."""
+    metric.sort()
+    if len({line[:2] for line in metric}) == len(metric):
+        return metric
+    found: dict[tuple[int, bytes], _Line] = {}
+    for line in metric:
+        found.setdefault((line[0], line[3]), line)
+    return tuple(found.values())
 
 
 def _is_whole(metric: Sequence[_Line], kind: Kind) -> bool:
@@ -305,7 +332,7 @@ def _number(text: str) -> float | None:
 
 
 def _quoted(text: str) -> str:
-    if text.isalnum():
+    if text.isalnum() or not _ESCAPED.search(text):
         return f'"{text}"'
     escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
     return f'"{escaped}"'

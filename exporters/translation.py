@@ -128,7 +128,7 @@ class LabelRules:
 
 
 @lru_cache(maxsize=4096)
-def _one(alike: Hashable) -> object:
+def _one(_: Hashable) -> object:
     """One object for all that are equal, which is quicker to look up by."""
     return object()
 
