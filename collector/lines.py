@@ -76,7 +76,7 @@ class Metadata(NamedTuple):
     @property
     def kind(self) -> Kind:
         """The type that a ``TYPE`` line names; a word that no format has says nothing."""
-        return _KINDS.get(self.text.strip().lower(), Kind.UNKNOWN)
+        return _KINDS.get(self.text) or _KINDS.get(self.text.strip().lower(), Kind.UNKNOWN)
 
 
 def head(line: bytes) -> bytes:
@@ -122,8 +122,10 @@ class Plain:
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
-        self._names: dict[bytes, str | None] = {}
-        self._sets: dict[bytes, Labels | None] = {b"": ()}
+        self.names: dict[bytes, str | None] = {}
+        """What stands before the braces -> the name, or None for what is not plain."""
+        self.sets: dict[bytes, Labels | None] = {b"": ()}
+        """What stands behind the first brace -> the labels, likewise."""
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
 
     def series(self, head: bytes) -> Series | None:
@@ -132,14 +134,13 @@ class Plain:
         None says nothing: the line may have a timestamp, or be no sample at all.
         """
         start, _, rest = head.partition(b"{")
-        name, labels = self._names.get(start), self._sets.get(rest)
-        if name is None:
+        if start not in self.names:
             match = _PLAIN_NAME.fullmatch(start)
-            name = self._names[start] = match[1].decode() if match else None
-        if labels is None:
-            labels = self._sets[rest] = self._labels(rest)
-        # As ``Series`` does it, in half the time.
-        return None if name is None or labels is None else _made(Series, (name, labels))
+            self.names[start] = match[1].decode() if match else None
+        if rest not in self.sets:
+            self.sets[rest] = self._labels(rest)
+        name, labels = self.names[start], self.sets[rest]
+        return None if name is None or labels is None else Series(name, labels)
 
     def _labels(self, rest: bytes) -> Labels | None:
         if _PLAIN_LABELS.fullmatch(rest) is None:

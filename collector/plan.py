@@ -150,16 +150,22 @@ def _worked_out(
     groups: dict[Converter.Key, list[int]] = {}
     combined: list[int] = []
     picked = list(chosen)
-    # Of nearly all members their fields tell it, which is quicker than to ask.
     plain = (None, None)
+    before: tuple[object, ...] = plain
+    group: list[int] | None = None
+    # Of nearly all members their fields tell it, which is quicker than to ask.
     for line in [i for i, m in enumerate(members) if m[3:] != plain or len(m[2]) > 1]:
         member = members[line]
-        if is_copied(member):
-            continue
         if len(member.places) > 1:
             combined.append(line)
-        else:
-            groups.setdefault(Converter.key(member), []).append(line)
+            continue
+        if member[3:] != before:
+            # A family's lines follow each other, and are treated alike.
+            before = member[3:]
+            key = Converter.key(member)
+            group = None if is_copied(member) else groups.setdefault(key, [])
+        if group is not None:
+            group.append(line)
     behind = size
     converted = []
     for key, lines in groups.items():

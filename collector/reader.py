@@ -153,7 +153,8 @@ class _Page:
         """The lines that are samples."""
 
     def add(self, text_lines: Sequence[bytes]) -> None:
-        before, plain = self._before.get, self._plain.series
+        before, plain = self._before.get, self._plain
+        names, sets, made = plain.names.get, plain.sets.get, tuple.__new__
         known, order, values = self.known, self.order, self.values
         places, beginnings = self._places, self._beginnings
         for line in text_lines:
@@ -165,10 +166,16 @@ class _Page:
                 if begin == b"#" or (begin in _WHITE and not _is_sample(line)):
                     self._comment(line)
                     continue
-                found = plain(head) if cut else None
-                if found is None:
-                    self._parse(line)
-                    continue
+                start, _, rest = head.partition(b"{")
+                name, labels = names(start), sets(rest)
+                if name is not None and labels is not None:
+                    # As ``Series`` does it, in half the time.
+                    found = made(Series, (name, labels))
+                else:
+                    found = plain.series(head) if cut else None
+                    if found is None:
+                        self._parse(line)
+                        continue
             known[head] = found
             order.append(found)
             values.append(line[cut:])

@@ -223,16 +223,16 @@ def _renamed(family: Family, translation: Translation, shared: "_Shared") -> Off
     kind = Kind(metric.instrument.prometheus_type)
     found = shared.renamed(family.layout, translation, kind)
     places = family.places
-    if found.alone:
+    picked: Iterable[tuple[int, ...]]
+    if found.alone and len(found.sources) == len(places):
+        picked = zip(places)
+    elif found.alone:
         picked = [(places[i],) for (i,) in found.sources]
     else:
         picked = [tuple([places[i] for i in group]) for group in found.sources]
-    needed = translation if translation.has_sentinels or not found.alone else None
-    told = (
-        repeat(None)
-        if needed is None
-        else [needed if role is Role.VALUE else None for role in found.layout.roles]
-    )
+    told: Iterable[Translation | None] = repeat(None)
+    if translation.has_sentinels or not found.alone:
+        told = [translation if role is Role.VALUE else None for role in found.layout.roles]
     columns = found.layout.roles, found.layout.labels, picked, found.scales, told
     members = tuple(map(MEMBER, zip(*columns)))  # noqa: B905
     name, dotted, unit = metric.prometheus, metric.dotted, _unit(metric.unit, metric.prometheus)
@@ -273,12 +273,20 @@ class _Shared:
         return found
 
     def _rename(self, layout: Layout, translation: Translation, kind: Kind) -> _Renamed:
+        scale = translation.scale
+        if layout.roles.count(Role.VALUE) == len(layout.roles) and not translation.part:
+            named = [self._named(labels, translation) for labels in layout.labels]
+            if None not in named and len(set(map(id, named))) == len(named):
+                # As it nearly always is: each series becomes one.
+                count = len(named)
+                out = Layout(layout.roles, tuple(named))
+                return _Renamed(out, tuple(zip(range(count))), (scale,) * count, alone=True)
         part = Role(f"_{translation.part}") if translation.part else None
         allowed = _ALLOWED.get(kind, _VALUE_ONLY)
         found: dict[tuple[Role, int, str], list[int]] = {}
         labels: list[Labels] = []
         before: Labels | None = None
-        named: Labels | None = None
+        attributes: Labels | None = None
         for place, (had, rest) in enumerate(zip(layout.roles, layout.labels, strict=True)):
             role = Role.VALUE if had is part else had
             if (part and had is not part) or role not in allowed:
@@ -290,19 +298,18 @@ class _Shared:
                     continue
             # A histogram's buckets share all but their bound.
             if rest != before:
-                before, named = rest, self._named(rest, translation)
-            if named is None:
+                before, attributes = rest, self._named(rest, translation)
+            if attributes is None:
                 continue
-            key = (role, id(named), limit[1] if limit else "")
+            key = (role, id(attributes), limit[1] if limit else "")
             if key in found:
                 found[key].append(place)
                 continue
             found[key] = [place]
-            labels.append((*named, _scaled(limit, translation.scale)) if limit else named)
+            labels.append((*attributes, _scaled(limit, scale)) if limit else attributes)
         first_only = translation.merge == "refuse"
         sources = [(places[0],) if first_only else tuple(places) for places in found.values()]
         roles = tuple([key[0] for key in found])
-        scale = translation.scale
         return _Renamed(
             Layout(roles, tuple(labels)),
             tuple(sources),
@@ -319,17 +326,24 @@ class _Shared:
         """
         rules = translation.rules
         known = self._attributes.setdefault(rules.same, {})
-        if had not in known:
+        found = known.get(had, ())
+        if found == () and had not in known:
             reading = self._said.setdefault(rules.reading, {})
-            if had not in reading:
-                reading[had] = rules.read(dict(had))
-            said = reading[had]
-            attributes = None
+            said = reading.get(had)
+            if said is None and had not in reading:
+                said = reading[had] = rules.read(dict(had))
+            found = None
             if said is not None:
-                attributes = tuple([item for item in rules.complete(said).items() if item[1]])
-                attributes = self._alike.setdefault(attributes, attributes)
-            known[had] = attributes
-        return known[had]
+                given = rules.complete(said)
+                items = given.items() if all(given.values()) else _full(given)
+                attributes = tuple(items)
+                found = self._alike.setdefault(attributes, attributes)
+            known[had] = found
+        return found
+
+
+def _full(attributes: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [item for item in attributes.items() if item[1]]
 
 
 def _apart(labels: Labels) -> tuple[Labels, tuple[str, str] | None]:
