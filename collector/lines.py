@@ -39,8 +39,9 @@ _EXEMPLAR_CHARACTERS = 128
 _NAME = re.compile(rb"([a-zA-Z_:][a-zA-Z0-9_:]*+)?[ \t]*+(?:\{(.*)\})?", re.DOTALL)
 # How nearly every series is written: nothing escaped, no space to spare.
 _PLAIN_NAME = re.compile(rb"([a-zA-Z_:][a-zA-Z0-9_:]*+) ?")
-_PLAIN_LABELS = re.compile(rb"(?:[a-zA-Z_][a-zA-Z0-9_]*+=\"[^\"\\]*+\"(?:,|(?=\})))*+\} ")
-_PLAIN_LABEL = re.compile(r'([a-zA-Z0-9_]++)="([^"]*+)"')
+_PLAIN_LABEL = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*+)="([^"\\]*+)"(?:,|\} $)')
+_PLAIN_MARKS = 4
+"""Of each label the equals sign, two quotes and what ends it."""
 _LABEL = re.compile(
     rb"[ \t]*+(?:([a-zA-Z_:][a-zA-Z0-9_:.]*+)|(" + _QUOTED + rb"))[ \t]*+"
     rb"(?:=[ \t]*+(" + _QUOTED + rb"))?[ \t]*+(?:,|$)",
@@ -143,11 +144,14 @@ class Plain:
         return None if name is None or labels is None else Series(name, labels)
 
     def _labels(self, rest: bytes) -> Labels | None:
-        if _PLAIN_LABELS.fullmatch(rest) is None:
-            return None
         try:
-            labels = _PLAIN_LABEL.findall(rest.decode())
+            text = rest.decode()
         except UnicodeDecodeError:
+            return None
+        labels = _PLAIN_LABEL.findall(text)
+        # Nothing but labels and the space behind them.
+        said = sum([len(name) + len(value) for name, value in labels])
+        if said + _PLAIN_MARKS * len(labels) + 1 != len(text):
             return None
         if len(dict(labels)) != len(labels):
             return None
