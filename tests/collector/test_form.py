@@ -3,13 +3,14 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prometheus_client.openmetrics.exposition import escape_label_name, escape_metric_name
 from prometheus_client.utils import floatToGoString
 
-from firsttoken.collector.form import OPENMETRICS, TEXT, Form, negotiate
+from firsttoken.collector.form import OPENMETRICS, TEXT, Escaping, Form, negotiate
 from firsttoken.collector.numbers import canonical, milliseconds, scaled, seconds
 from firsttoken.collector.server import patience
 
-UTF8 = Form(openmetrics=True, version="1.0.0", utf8=True)
+UTF8 = Form(openmetrics=True, version="1.0.0", escaping="allow-utf-8")
 PROMETHEUS_2 = (
     "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;q=0.75,"
     "text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -37,9 +38,19 @@ PROMETHEUS_3 = (
         ("application/vnd.google.protobuf;proto=x;encoding=delimited;q=0.7,*/*;q=0.1", TEXT),
         (
             "text/plain;version=1.0.0;escaping=allow-utf-8",
-            Form(openmetrics=False, version="1.0.0", utf8=True),
+            Form(openmetrics=False, version="1.0.0", escaping="allow-utf-8"),
         ),
         ("application/openmetrics-text;q=nonsense", TEXT),
+        (
+            "application/openmetrics-text;version=1.0.0;escaping=dots",
+            Form(openmetrics=True, version="1.0.0", escaping="dots"),
+        ),
+        (
+            "text/plain;version=0.0.4;escaping=values",
+            Form(openmetrics=False, version="0.0.4", escaping="values"),
+        ),
+        ("application/openmetrics-text;version=1.0.0;escaping=hieroglyphs", OPENMETRICS),
+        ("text/plain;version=0.0.4;escaping=allow-utf-8", TEXT),
     ],
 )
 def test_the_form_is_the_one_that_the_client_prefers(accept: str | None, form: Form) -> None:
@@ -50,6 +61,39 @@ def test_the_content_type_says_version_and_escaping() -> None:
     assert TEXT.content_type == "text/plain; version=0.0.4; charset=utf-8"
     assert UTF8.content_type.endswith("version=1.0.0; charset=utf-8; escaping=allow-utf-8")
     assert OPENMETRICS.content_type.endswith("escaping=underscores")
+    old = Form(openmetrics=False, version="0.0.4", escaping="dots")
+    assert old.content_type == "text/plain; version=0.0.4; charset=utf-8; escaping=dots"
+
+
+# The examples of the schemes' specification and of Prometheus' own implementation.
+@pytest.mark.parametrize(
+    ("name", "dots", "values"),
+    [
+        ("no:escaping_required", "no:escaping__required", "no:escaping_required"),
+        ("metric.name", "metric_dot_name", "U__metric_2e_name"),
+        (
+            "mysystem.prod.west.cpu.load_total",
+            "mysystem_dot_prod_dot_west_dot_cpu_dot_load__total",
+            "U__mysystem_2e_prod_2e_west_2e_cpu_2e_load__total",
+        ),
+        ("http.status:sum", "http_dot_status:sum", "U__http_2e_status:sum"),
+        ("label with 😱", "label__with____", "U__label_20_with_20__1f631_"),
+        ("花火", "____", "U___82b1__706b_"),
+    ],
+)
+def test_names_can_be_escaped_so_that_they_come_back(name: str, dots: str, values: str) -> None:
+    assert Form(openmetrics=True, version="1.0.0", escaping="dots").name("x", name) == dots
+    assert Form(openmetrics=True, version="1.0.0", escaping="values").name("x", name) == values
+
+
+@given(st.text(min_size=1), st.sampled_from(["dots", "values"]))
+def test_names_are_escaped_as_the_reference_implementation_escapes_them(
+    name: str, escaping: Escaping
+) -> None:
+    form = Form(openmetrics=False, version="1.0.0", escaping=escaping)
+
+    assert form.name("x", name) == escape_metric_name(name, escaping)
+    assert form.label(name) == escape_label_name(name, escaping)
 
 
 @pytest.mark.parametrize(

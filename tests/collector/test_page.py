@@ -19,7 +19,9 @@ from firsttoken.collector.reader import Reader
 from firsttoken.collector.translate import Translator
 from firsttoken.exporters.profile import load
 
-UTF8 = Form(openmetrics=True, version="1.0.0", utf8=True)
+UTF8 = Form(openmetrics=True, version="1.0.0", escaping="allow-utf-8")
+DOTS = Form(openmetrics=True, version="1.0.0", escaping="dots")
+VALUES = Form(openmetrics=True, version="1.0.0", escaping="values")
 
 
 def merged(
@@ -105,7 +107,7 @@ def pages(draw: st.DrawFn) -> bytes:
 def test_strict_readers_take_what_is_served_for_any_pages(bodies: list[bytes]) -> None:
     named = [(f"s{place}", body, "vllm") for place, body in enumerate(bodies)]
 
-    for form in (OPENMETRICS, UTF8):
+    for form in (OPENMETRICS, UTF8, DOTS, VALUES):
         strict(merged(*named, form=form))
     served = merged(*named)
     list(text(served.decode()))
