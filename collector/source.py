@@ -68,6 +68,8 @@ class Source:
         self._reader = Reader(Limits(shared.max_samples, shared.max_label_length))
         self._selection = selection(settings.only, environment)
         self._fixed = _for(settings, load(settings.profile)) if settings.profile else None
+        # Read now: the first page shall not wait for it.
+        self._choices = () if self._fixed else load_all()
         self._translator = self._translating(self._fixed)
         self._contributions: dict[Shape, Contribution] = {}
         self._failures: Counter[str] = Counter()
@@ -169,7 +171,7 @@ class Source:
         if found is None:
             selected = self._selection.shape(shape)
             if self._fixed is None:
-                own = guessed(shape, load_all())
+                own = guessed(shape, self._choices)
                 self._translator = self._translating(_for(self.settings, own) if own else None)
             if self.profile is not None and self._shared.names != "passthrough":
                 selected = restored(selected, self.profile)

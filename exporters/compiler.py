@@ -60,7 +60,8 @@ def compile_file(path: Path, include: Callable[[str], Profile]) -> Profile:
 
 def _line_numbers(path: Path) -> list[int]:
     """The line of the file on which each entry of ``metrics`` begins."""
-    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    root = yaml.compose(path.read_text(encoding="utf-8"), Loader=loader)
     for name, value in root.value if isinstance(root, yaml.MappingNode) else ():
         if name.value == "metrics":
             return [item.start_mark.line + 1 for item in value.value]

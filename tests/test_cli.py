@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 
-from firsttoken.cli import COMMANDS
+from firsttoken.cli import COMMANDS, EXTRAS, MEMBERS
 
 PYTHON = sys.executable
 
@@ -116,3 +117,61 @@ def test_a_target_that_is_not_there_cannot_be_judged(tmp_path: Path) -> None:
     assert done.returncode == 3, done.stderr
     assert "127.0.0.1:1" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# As where the package is not installed: a finder that comes first and finds nothing.
+WITHOUT = """
+import sys
+from importlib import metadata
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "{package}":
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+from firsttoken.cli import main
+main({arguments})
+"""
+
+
+def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    code = WITHOUT.format(package=package, arguments=list(arguments))
+    return subprocess.run(
+        [PYTHON, "-c", code], capture_output=True, text=True, check=False, timeout=60
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "arguments", "extra"),
+    [
+        ("aiohttp", ("collect", "--source", "engine=8000"), "collector"),
+        ("aiohttp", ("collect", "--help"), "collector"),
+        ("opentelemetry", ("trace", "--help"), "otlp"),
+        ("numpy", ("load", "sweep", "--help"), "loadtest"),
+    ],
+)
+def test_a_command_without_its_packages_says_what_to_install(
+    package: str, arguments: tuple[str, ...], extra: str
+) -> None:
+    done = without(package, *arguments)
+
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert f"needs {package}" in done.stderr
+    assert f"pip install 'firsttoken[{extra}]'" in done.stderr
+
+
+def test_help_lists_commands_whose_packages_are_not_there() -> None:
+    done = without("aiohttp", "--help")
+
+    assert done.returncode == 0, done.stderr
+    assert all(f"  {name} " in done.stdout for name in COMMANDS)
+    assert "(needs firsttoken[collector])" in done.stdout
+
+
+def test_each_command_has_an_extra_that_the_package_declares() -> None:
+    declared = set(metadata.metadata("firsttoken").get_all("Provides-Extra") or ())
+
+    assert {*COMMANDS, *(name for group in MEMBERS.values() for name in group)} <= EXTRAS.keys()
+    assert set(EXTRAS.values()) <= declared

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from firsttoken.errors import FirstTokenError
+from firsttoken.errors import FirstTokenError, UsageError
 
 __all__ = ["firsttoken", "main"]
 
@@ -40,6 +40,52 @@ MEMBERS = {
         "sweep": "firsttoken.loadtest.commands:sweep",
     },
 }
+# Command -> the extra with what it imports beyond firsttoken's own requirements.
+EXTRAS = {
+    "alertmanager": "rules",
+    "capacity": "loadtest",
+    "collect": "collector",
+    "compare": "loadtest",
+    "dashboards": "dashboards",
+    "gpu": "gpu",
+    "init": "loadgen",
+    "load": "loadgen",
+    "logs": "collector",
+    "manifests": "kubernetes",
+    "merge": "loadgen",
+    "profiles": "profiles",
+    "report": "loadgen",
+    "rules": "rules",
+    "simulate": "simulate",
+    "slo": "rules",
+    "sweep": "loadtest",
+    "trace": "otlp",
+    "validate": "validate",
+}
+
+
+class NotInstalled(click.Command):
+    """Stands for a command that lacks a package: it is listed, but does nothing else."""
+
+    def __init__(self, name: str, missing: ImportError) -> None:
+        self._told = _needs(name, missing)
+        super().__init__(name, short_help=f"(needs {_extra(name)})")
+
+    def make_context(self, *_: Any, **__: Any) -> click.Context:
+        raise UsageError(self._told)
+
+
+def _extra(name: str) -> str:
+    return f"firsttoken[{EXTRAS.get(name, 'all')}]"
+
+
+def _needs(name: str, missing: ImportError) -> str:
+    return f"{name} needs {missing.name}: pip install '{_extra(name)}'"
+
+
+def _is_ours(missing: ImportError) -> bool:
+    """Whether what cannot be imported is a part of this package, which is a bug."""
+    return missing.name is None or missing.name.partition(".")[0] == "firsttoken"
 
 
 class LazyGroup(click.Group):
@@ -56,13 +102,26 @@ class LazyGroup(click.Group):
         if cmd_name not in self._lazy:
             return super().get_command(ctx, cmd_name)
         module, _, name = self._lazy[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), name)
+        try:
+            command: click.Command = getattr(importlib.import_module(module), name)
+        except ImportError as exc:
+            if _is_ours(exc):
+                raise
+            return NotInstalled(cmd_name, exc)
         if isinstance(command, click.Group) and cmd_name in MEMBERS:
             return LazyGroup(
                 command.name, command.commands, lazy=MEMBERS[cmd_name], help=command.help,
                 epilog=command.epilog,
             )  # fmt: skip
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except ImportError as exc:  # of a package that is imported only where it is needed
+            if _is_ours(exc):
+                raise
+            raise UsageError(_needs(ctx.invoked_subcommand or "", exc)) from None
 
 
 @click.group(

@@ -81,14 +81,30 @@ def load_yaml(path: Path, model: type[M]) -> M:
         reason = exc.strerror if isinstance(exc, OSError) else "is not UTF-8 text"
         raise ConfigError(path, [f"cannot be read: {reason}"]) from None
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        root, data = _loaded(text)
     except yaml.YAMLError as exc:
         mark = getattr(exc, "problem_mark", None)
         where = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(exc, "problem", None) or "not YAML"
         raise ConfigError(path, [f"{where}not valid YAML: {problem}"]) from None
     return validate_model(data, model, path, root)
+
+
+def _loaded(text: str) -> tuple[yaml.Node | None, object]:
+    """The document as nodes, which know their lines, and as data; raises YAMLError."""
+    try:
+        return _read(yaml.CSafeLoader(text))
+    except (AttributeError, yaml.YAMLError):
+        # PyYAML without libyaml, and ten times slower; or a mistake, which it words better.
+        return _read(yaml.SafeLoader(text))
+
+
+def _read(loader: yaml.SafeLoader | yaml.CSafeLoader) -> tuple[yaml.Node | None, object]:
+    try:
+        root = loader.get_single_node()
+        return root, None if root is None else loader.construct_document(root)
+    finally:
+        loader.dispose()
 
 
 def validate_model(
