@@ -4,8 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import aiohttp
 
@@ -31,8 +30,7 @@ _KEPT = 8
 """What is kept of what was worked out: forms times sets of sources that are up."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """One merged page; ``results`` has one entry for each source, in the order configured."""
 
     page: bytes

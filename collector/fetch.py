@@ -3,8 +3,7 @@
 import asyncio
 import ipaddress
 import zlib
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -23,7 +22,6 @@ ACCEPT = (
     "application/openmetrics-text;version=1.0.0;q=0.8,*/*;q=0.1"
 )
 REDIRECTS = 3
-_CHUNK = 1 << 18
 _REFUSED = ("application/vnd.google.protobuf", "application/json")
 
 
@@ -35,8 +33,7 @@ class FetchError(Exception):
         super().__init__(detail)
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
+class Body(NamedTuple):
     """A page as it came."""
 
     data: bytes
@@ -108,15 +105,17 @@ async def _body(response: aiohttp.ClientResponse, max_bytes: int) -> Body:
     kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     if kind in _REFUSED:
         raise FetchError("content_type", f"answered {kind}, which is not text")
-    data = bytearray()
-    async for chunk in response.content.iter_chunked(_CHUNK):
-        data += chunk
-        if len(data) > max_bytes:
+    chunks: list[bytes] = []
+    size = 0
+    while chunk := await response.content.readany():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > max_bytes:
             raise FetchError("too_large", f"answered more than {max_bytes} bytes")
     chunked = "chunked" in response.headers.get("Transfer-Encoding", "").lower()
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     return Body(
-        _unpacked(bytes(data), encoding, max_bytes),
+        _unpacked(b"".join(chunks), encoding, max_bytes),
         openmetrics=kind == "application/openmetrics-text",
         sealed=chunked or "Content-Length" in response.headers,
         content_type=kind,

@@ -3,8 +3,11 @@
 They are values like those of any source, so that they are merged and written in the same way.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from firsttoken.catalogue import (
     COLLISIONS,
@@ -37,8 +40,10 @@ __all__ = ["Health", "Sending", "Vitals"]
 _OUTCOMES = FAMILY_OUTCOME.values
 
 
-@dataclass(frozen=True, slots=True)
-class Vitals:
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+class Vitals(NamedTuple):
     """How one source is; times in seconds."""
 
     up: bool
@@ -50,11 +55,11 @@ class Vitals:
     restarts: int = 0
     dropped: int = 0
     cached: int = 0
-    families: Mapping[str, int] = field(default_factory=dict)
+    families: Mapping[str, int] = _NOTHING
     """Outcome -> how many of the page's families have it."""
-    failures: Mapping[str, int] = field(default_factory=dict)
+    failures: Mapping[str, int] = _NOTHING
     """Reason -> how many scrapes failed for it."""
-    failed_at: Mapping[str, float] = field(default_factory=dict)
+    failed_at: Mapping[str, float] = _NOTHING
     """Reason -> unix time of the last such failure."""
 
 
@@ -73,16 +78,17 @@ class Sending:
     waiting: int = 0
 
 
-_PLAIN: tuple[tuple[Metric, Callable[[Vitals], float]], ...] = (
-    (SOURCE_UP, lambda each: each.up),
-    (SOURCE_DURATION, lambda each: each.duration),
-    (SOURCE_SAMPLES, lambda each: each.samples),
-    (SOURCE_SIZE, lambda each: each.size),
-    (SOURCE_RESTARTS, lambda each: each.restarts),
-    (SOURCE_DROPPED, lambda each: each.dropped),
-    (SOURCE_CACHED, lambda each: each.cached),
+_PLAIN: tuple[tuple[Metric, str], ...] = (
+    (SOURCE_UP, "up"),
+    (SOURCE_DURATION, "duration"),
+    (SOURCE_SAMPLES, "samples"),
+    (SOURCE_SIZE, "size"),
+    (SOURCE_RESTARTS, "restarts"),
+    (SOURCE_DROPPED, "dropped"),
+    (SOURCE_CACHED, "cached"),
 )
-"""What there is one number of for each source, always."""
+"""What there is one number of for each source, always: metric, and field of ``Vitals``."""
+_plain = attrgetter(*[name for _, name in _PLAIN])
 
 
 class Health:
@@ -168,8 +174,8 @@ def _sending_rows(sending: Sending | None) -> list[tuple[Metric, Labels, float]]
 
 def _numbers(each: Vitals) -> Iterator[float]:
     """A source's numbers, in the order of ``_series``."""
-    yield from (float(number(each)) for _, number in _PLAIN)
-    yield from (float(each.families.get(outcome, 0)) for outcome in _OUTCOMES)
+    yield from map(float, _plain(each))
+    yield from [float(each.families.get(outcome, 0)) for outcome in _OUTCOMES]
     if each.age is not None:
         yield each.age
     for reason, count in each.failures.items():

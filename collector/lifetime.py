@@ -1,9 +1,11 @@
 """Since when a source's counters count, and how often it has begun anew."""
 
+import operator
 import time
 from collections.abc import Callable
 
 from firsttoken.collector.page import Family, Kind, Labels, Reading, Role, Shape
+from firsttoken.collector.picking import Picker, picker
 
 __all__ = ["Lifetime"]
 
@@ -22,25 +24,37 @@ class Lifetime:
         self._clock = clock
         self._shape: Shape | None = None
         self._told: int | None = None
-        self._watched: tuple[tuple[int, _Counted], ...] = ()
-        self._last: dict[_Counted, float] = {}
+        self._series: tuple[_Counted, ...] = ()
+        self._pick: Picker = picker(())
+        self._last: tuple[float, ...] = ()
+        """What the watched series were at last."""
         self.since: float | None = None
         """Unix seconds: the start that the page tells, else when it was first read since."""
         self.restarts = 0
 
     def note(self, reading: Reading) -> None:
         """Take a reading into account."""
-        if reading.shape is not self._shape:
-            self._shape = reading.shape
-            self._told = _told(reading.shape)
-            self._watched = () if self._told is not None else _watched(reading.shape)
+        before, series = self._last, self._series
+        known = reading.shape is self._shape
+        if not known:
+            self._watch(reading.shape)
         if self._told is not None:
             self._begin(reading.numbers[self._told])
             return
-        now = {series: reading.numbers[place] for place, series in self._watched}
-        before, self._last = self._last, now
-        if self.since is None or any(now[s] < before[s] for s in now.keys() & before.keys()):
+        now = self._last = self._pick(reading.numbers)
+        if not known:
+            last = dict(zip(series, before, strict=True))
+            before = tuple([last.get(s, n) for s, n in zip(self._series, now, strict=True)])
+        if self.since is None or any(map(operator.lt, now, before)):
             self._begin(self._clock())
+
+    def _watch(self, shape: Shape) -> None:
+        self._shape = shape
+        self._told = _told(shape)
+        found = () if self._told is not None else _watched(shape)
+        self._series = tuple([series for _, series in found])
+        self._pick = picker([place for place, _ in found])
+        self._last = ()
 
     def _begin(self, since: float) -> None:
         if self.since is not None and since != self.since:

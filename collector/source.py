@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import aiohttp
 
@@ -30,8 +30,7 @@ _LARGE = 1 << 18
 """Bytes of a page from which on it is read beside the event loop, if it is new."""
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """One scrape of one source: a reading, or why there is none."""
 
     source: str
