@@ -210,9 +210,9 @@ def metadata(line: bytes) -> Metadata | None:
     plain = _SAID.get(line[:7])
     if plain is not None and b"\t" not in line:
         # As nearly every one is written.
-        name, _, told = str(line[7:], "utf-8", "replace").partition(" ")
-        if name and name[0] != '"':
-            return _made(Metadata, (plain, name, _unescape(told) if "\\" in told else told))
+        bare, _, told = str(line[7:], "utf-8", "replace").partition(" ")
+        if bare and bare[0] != '"':
+            return _made(Metadata, (plain, bare, _unescape(told) if "\\" in told else told))
     match = _METADATA.fullmatch(line)
     if match is None:
         return None

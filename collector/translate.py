@@ -58,7 +58,7 @@ class Member(NamedTuple):
         return self._replace(places=tuple([offset + place for place in self.places]))
 
 
-MEMBER: Callable[[Iterable[object]], Member] = partial(tuple.__new__, Member)  # type: ignore[arg-type]
+MEMBER: Callable[[Iterable[object]], Member] = partial(tuple.__new__, Member)
 """A member of its fields in their order, in a fraction of the time of ``Member``."""
 
 
@@ -274,15 +274,16 @@ class _Shared:
 
     def _rename(self, layout: Layout, translation: Translation, kind: Kind) -> _Renamed:
         scale = translation.scale
-        if layout.roles.count(Role.VALUE) == len(layout.roles) and not translation.part:
-            named = [self._named(labels, translation) for labels in layout.labels]
-            if None not in named and len(set(map(id, named))) == len(named):
+        allowed = _ALLOWED.get(kind, _VALUE_ONLY)
+        if not translation.part and Role.VALUE in allowed and not any(layout.roles):
+            every = [self._named(labels, translation) for labels in layout.labels]
+            named = [labels for labels in every if labels is not None]
+            if len(set(map(id, named))) == len(every):
                 # As it nearly always is: each series becomes one.
                 count = len(named)
                 out = Layout(layout.roles, tuple(named))
                 return _Renamed(out, tuple(zip(range(count))), (scale,) * count, alone=True)
         part = Role(f"_{translation.part}") if translation.part else None
-        allowed = _ALLOWED.get(kind, _VALUE_ONLY)
         found: dict[tuple[Role, int, str], list[int]] = {}
         labels: list[Labels] = []
         before: Labels | None = None

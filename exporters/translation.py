@@ -95,8 +95,8 @@ class LabelRules:
             if value:
                 found[attribute] = value
         # An empty label is no label.
-        others = [item for item in labels.items() if item[1] and item[0] not in self.rename]
-        return Said(found, tuple(others), part)
+        more = [item for item in labels.items() if item[1] and item[0] not in self.rename]
+        return Said(found, tuple(more), part)
 
     def complete(self, said: Said) -> dict[str, str]:
         """What a series' labels say with what all series of these rules have."""
