@@ -10,7 +10,7 @@ from firsttoken.collector.numbers import canonical
 from firsttoken.collector.page import Kind, Labels, Layout, Role
 from firsttoken.collector.translate import BOUND, Member, Offer, named
 
-__all__ = ["Arrangement", "Block", "Writer"]
+__all__ = ["Arrangement", "Block", "Fits", "Writer"]
 
 GROUPED = (Kind.HISTOGRAM, Kind.GAUGE_HISTOGRAM, Kind.SUMMARY)
 _ORDER = {
