@@ -85,15 +85,13 @@ def bundle(spec: DeploymentSpec, slo: SloFile | None) -> Bundle:
     buckets = custom_buckets(slo) if slo else None
     engine = _plain(config_map(spec), claim(spec))
     engine += PLATFORMS[spec.platform](spec, buckets, config_digest(spec))
-    scaled = scaled_object(spec)
+    engine += _plain(scaled_object(spec))
     monitoring = FLAVOURS[spec.monitoring.flavour](spec, slo)
-    told = alertmanager_config(spec)
-    if told is not None:
-        monitoring.append(told)
+    monitoring += _plain(alertmanager_config(spec))
     return Bundle(
-        (*engine, scaled) if scaled else tuple(engine),
+        tuple(engine),
         tuple(monitoring),
-        tuple(dashboard_objects(spec)),
+        tuple(dashboard_objects(spec, slo)),
         tuple(_plain(network_policy(spec), disruption_budget(spec))),
         spec.profile == "prod",
         tuple(gpu_exporter(spec)),

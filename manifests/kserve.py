@@ -11,13 +11,28 @@ What differs from a plain Deployment, as of KServe 0.20:
 """
 
 import shlex
-from typing import Any
+
+from kubernetes import client as k8s
 
 from firsttoken.manifests import pod
+from firsttoken.manifests.custom_kserve import (
+    InferenceService,
+    InferenceServiceSpec,
+    LLMInferenceService,
+    LLMInferenceServiceSpec,
+    LLMModel,
+    Model,
+    ModelFormat,
+    Parallelism,
+    Predictor,
+    ServingRuntime,
+    ServingRuntimeSpec,
+    SupportedFormat,
+    Tracing,
+)
 from firsttoken.manifests.engine import rolling_update
 from firsttoken.manifests.metadata import ENGINE, METRICS_PORT, metadata, pod_annotations
 from firsttoken.manifests.names import selector
-from firsttoken.manifests.render import plain
 from firsttoken.manifests.security import pod_security, restricted
 from firsttoken.manifests.sidecar import sidecar
 from firsttoken.manifests.sources import MODEL_DIR
@@ -40,15 +55,7 @@ def _fetched(spec: DeploymentSpec) -> bool:
     return spec.location.source not in ("hub", "path")
 
 
-def _object(spec: DeploymentSpec, version: str, kind: str, suffix: str = "") -> dict[str, Any]:
-    return {
-        "apiVersion": f"serving.kserve.io/{version}",
-        "kind": kind,
-        "metadata": plain(metadata(spec, ENGINE, suffix=suffix)),
-    }
-
-
-def serving_runtime(spec: DeploymentSpec, buckets: str | None) -> dict[str, Any]:
+def serving_runtime(spec: DeploymentSpec, buckets: str | None) -> ServingRuntime:
     """How KServe runs this engine."""
     model = MODEL_DIR if _fetched(spec) else ""
     engine = pod.engine_container(spec, CONTAINER, pod.arguments(spec, buckets, model))
@@ -61,52 +68,53 @@ def serving_runtime(spec: DeploymentSpec, buckets: str | None) -> dict[str, Any]
         # Probes of a second container are a feature that Knative ships switched off.
         collector.startup_probe = collector.liveness_probe = None
         containers.append(collector)
-    return _object(spec, "v1alpha1", "ServingRuntime", RUNTIME_SUFFIX) | {
-        "spec": {
-            "supportedModelFormats": [{"name": FORMAT, "autoSelect": False}],
-            "multiModel": False,
-            "containers": [plain(container) for container in containers],
-            "volumes": [plain(volume) for volume in pod.volumes(spec)],
-        }
-    }
+    return ServingRuntime(
+        metadata=metadata(spec, ENGINE, suffix=RUNTIME_SUFFIX),
+        spec=ServingRuntimeSpec(
+            supported_model_formats=(SupportedFormat(name=FORMAT, auto_select=False),),
+            multi_model=False,
+            containers=containers,
+            volumes=pod.volumes(spec),
+        ),
+    )
 
 
-def inference_service(spec: DeploymentSpec, config_digest: str) -> dict[str, Any]:
+def inference_service(spec: DeploymentSpec, config_digest: str) -> InferenceService:
     """The model on the runtime; the deployment mode is explicit, because defaults differ."""
-    found = _object(spec, "v1beta1", "InferenceService")
-    mode = "Knative" if _is_knative(spec) else "Standard"
-    found["metadata"]["annotations"] = {"serving.kserve.io/deploymentMode": mode}
-    model: dict[str, Any] = {
-        "modelFormat": {"name": FORMAT},
-        "runtime": f"{spec.name}{RUNTIME_SUFFIX}",
-    }
-    if _fetched(spec):
-        model["storageUri"] = spec.location.uri
-    predictor: dict[str, Any] = {
-        "minReplicas": spec.replicas,
-        "maxReplicas": spec.autoscaling.most if spec.autoscaling else max(1, spec.replicas),
-        "labels": selector(spec.name),
-        "annotations": pod_annotations(spec, config_digest),
-        "model": model,
-        "enableServiceLinks": False,
-        "securityContext": plain(pod_security()),
-        **_placement(spec),
-    }
-    if not _is_knative(spec):
+    knative = _is_knative(spec)
+    annotations = {"serving.kserve.io/deploymentMode": "Knative" if knative else "Standard"}
+    if not knative:
         scaler = "external" if spec.autoscaling else "none"
-        found["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] = scaler
-        predictor |= {
-            "automountServiceAccountToken": False,
-            "initContainers": [plain(sidecar(spec, METRICS_PORT))],
-            "terminationGracePeriodSeconds": spec.grace_period,
-            "deploymentStrategy": plain(rolling_update()),
-        }
-    return found | {"spec": {"predictor": predictor}}
+        annotations["serving.kserve.io/autoscalerClass"] = scaler
+    common = metadata(spec, ENGINE)
+    common.annotations = annotations
+    predictor = Predictor(
+        min_replicas=spec.replicas,
+        max_replicas=spec.autoscaling.most if spec.autoscaling else max(1, spec.replicas),
+        labels=selector(spec.name),
+        annotations=pod_annotations(spec, config_digest),
+        model=Model(
+            model_format=ModelFormat(name=FORMAT),
+            runtime=f"{spec.name}{RUNTIME_SUFFIX}",
+            storage_uri=spec.location.uri if _fetched(spec) else None,
+        ),
+        enable_service_links=False,
+        security_context=pod_security(),
+        service_account_name=spec.engine.service_account,
+        tolerations=pod.tolerations(spec),
+        node_selector=spec.accelerator.node_selector or None,
+        automount_service_account_token=None if knative else False,
+        init_containers=None if knative else [sidecar(spec, METRICS_PORT)],
+        termination_grace_period_seconds=None if knative else spec.grace_period,
+        deployment_strategy=None if knative else rolling_update(),
+        topology_spread_constraints=None if knative else pod.spread(spec),
+    )
+    return InferenceService(metadata=common, spec=InferenceServiceSpec(predictor=predictor))
 
 
 def llm_inference_service(
     spec: DeploymentSpec, buckets: str | None, config_digest: str
-) -> dict[str, Any]:
+) -> LLMInferenceService:
     """KServe's own resource for language models, with its scheduler and route.
 
     KServe's template starts the engine: it gives model, port, name and tensor parallelism, serves
@@ -120,28 +128,32 @@ def llm_inference_service(
     engine.env = pod.own_environment(spec) or None
     # The container toolkit writes devices into the root file system that the template mounts.
     engine.security_context = restricted(read_only=False)
-    template: dict[str, Any] = {
-        "containers": [plain(engine)],
-        "initContainers": [plain(sidecar(spec, METRICS_PORT))],
-        "volumes": [plain(volume) for volume in pod.volumes(spec) if volume.config_map],
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "securityContext": plain(pod_security()),
-        "terminationGracePeriodSeconds": spec.grace_period,
-        **_placement(spec),
-    }
-    return _object(spec, "v1alpha2", "LLMInferenceService") | {
-        "spec": {
-            "model": {"uri": spec.location.uri, "name": spec.model_name},
-            "replicas": spec.replicas,
-            **_parallelism(spec),
-            **_tracing(spec),
-            "labels": selector(spec.name),
-            "annotations": pod_annotations(spec, config_digest),
-            "router": {"scheduler": {}, "route": {}, "gateway": {}},
-            "template": template,
-        }
-    }
+    template = k8s.V1PodSpec(
+        containers=[engine],
+        init_containers=[sidecar(spec, METRICS_PORT)],
+        volumes=[volume for volume in pod.volumes(spec) if volume.config_map],
+        automount_service_account_token=False,
+        enable_service_links=False,
+        security_context=pod_security(),
+        termination_grace_period_seconds=spec.grace_period,
+        service_account_name=spec.engine.service_account,
+        tolerations=pod.tolerations(spec),
+        node_selector=spec.accelerator.node_selector or None,
+        topology_spread_constraints=pod.spread(spec),
+    )
+    count = spec.accelerator.count
+    return LLMInferenceService(
+        metadata=metadata(spec, ENGINE),
+        spec=LLMInferenceServiceSpec(
+            model=LLMModel(uri=spec.location.uri, name=spec.model_name),
+            replicas=spec.replicas,
+            parallelism=Parallelism(tensor=count) if count > 1 else None,
+            tracing=_tracing(spec),
+            labels=selector(spec.name),
+            annotations=pod_annotations(spec, config_digest),
+            template=template,
+        ),
+    )
 
 
 def _given_by_template(spec: DeploymentSpec, argument: str) -> bool:
@@ -157,34 +169,7 @@ def _given_by_template(spec: DeploymentSpec, argument: str) -> bool:
     }
 
 
-def _parallelism(spec: DeploymentSpec) -> dict[str, Any]:
-    count = spec.accelerator.count
-    return {"parallelism": {"tensor": count}} if count > 1 else {}
-
-
-def _tracing(spec: DeploymentSpec) -> dict[str, Any]:
+def _tracing(spec: DeploymentSpec) -> Tracing | None:
     if spec.tracing is None:
-        return {}
-    return {
-        "tracing": {
-            "exporter": "otlp",
-            "exporterEndpoint": spec.tracing.address,
-            "sampler": "parentbased_traceidratio",
-            "samplerArg": str(spec.tracing.sent),
-        }
-    }
-
-
-def _placement(spec: DeploymentSpec) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if spec.engine.service_account:
-        found["serviceAccountName"] = spec.engine.service_account
-    tolerations = pod.tolerations(spec)
-    if tolerations:
-        found["tolerations"] = [plain(item) for item in tolerations]
-    if spec.accelerator.node_selector:
-        found["nodeSelector"] = spec.accelerator.node_selector
-    constraints = pod.spread(spec)
-    if constraints and not _is_knative(spec):
-        found["topologySpreadConstraints"] = [plain(item) for item in constraints]
-    return found
+        return None
+    return Tracing(exporter_endpoint=spec.tracing.address, sampler_arg=str(spec.tracing.sent))

@@ -3,10 +3,23 @@
 from collections.abc import Callable
 from typing import Any
 
+from kubernetes import client as k8s
+
 from firsttoken.config import format_duration
 from firsttoken.dashboards import render as dashboards
+from firsttoken.manifests.custom import LabelSelector
+from firsttoken.manifests.custom_grafana import GrafanaDashboard
+from firsttoken.manifests.custom_prometheus import (
+    NamespaceSelector,
+    PodMetricsEndpoint,
+    PodMonitor,
+    PodMonitorSpec,
+    PrometheusRule,
+    Relabeling,
+)
 from firsttoken.manifests.metadata import COLLECTOR, METRICS_PORT, metadata
 from firsttoken.manifests.names import label_value, selector
+from firsttoken.manifests.render import plain
 from firsttoken.manifests.spec import DeploymentSpec
 from firsttoken.naming import label_name
 from firsttoken.rules.generate import rule_groups
@@ -38,54 +51,45 @@ def job(spec: DeploymentSpec) -> str:
     return f"{spec.namespace}/{spec.name}"
 
 
-def pod_monitor(spec: DeploymentSpec) -> dict[str, Any]:
+def pod_monitor(spec: DeploymentSpec) -> PodMonitor:
     """A PodMonitor that selects the engine's pods and scrapes the collector, never vLLM itself."""
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PodMonitor",
-        "metadata": found_by_prometheus(spec),
-        "spec": {
-            "selector": {"matchLabels": selector(spec.name)},
-            "namespaceSelector": {"matchNames": [spec.namespace]},
-            "sampleLimit": SAMPLE_LIMIT,
-            "labelLimit": LABEL_LIMIT,
-            "labelValueLengthLimit": LABEL_LENGTH_LIMIT,
-            "bodySizeLimit": BODY_LIMIT,
-            "podMetricsEndpoints": [
-                {
-                    **_port(spec),
-                    "path": "/metrics",
-                    "scheme": "http",
-                    "interval": format_duration(spec.monitoring.interval),
-                    "scrapeTimeout": format_duration(spec.monitoring.scrape_timeout),
-                    # The collector's labels are the source's; the pod's come from discovery.
-                    "honorLabels": False,
-                }
-            ],
-        },
-    }
+    # Where the collector may not declare its port, its container is picked and the port added.
+    by_name = spec.platform != "kserve-knative"
+    endpoint = PodMetricsEndpoint(
+        port=METRICS_PORT if by_name else None,
+        relabelings=None if by_name else _picked(spec),
+        path="/metrics",
+        interval=format_duration(spec.monitoring.interval),
+        scrape_timeout=format_duration(spec.monitoring.scrape_timeout),
+        # The collector's labels are the source's; the pod's come from discovery.
+        honor_labels=False,
+    )
+    return PodMonitor(
+        metadata=found_by_prometheus(spec),
+        spec=PodMonitorSpec(
+            selector=LabelSelector(match_labels=selector(spec.name)),
+            namespace_selector=NamespaceSelector(match_names=(spec.namespace,)),
+            sample_limit=SAMPLE_LIMIT,
+            label_limit=LABEL_LIMIT,
+            label_value_length_limit=LABEL_LENGTH_LIMIT,
+            body_size_limit=BODY_LIMIT,
+            pod_metrics_endpoints=(endpoint,),
+        ),
+    )
 
 
-def _port(spec: DeploymentSpec) -> dict[str, Any]:
-    """How the collector's port is found among a pod's."""
-    if spec.platform != "kserve-knative":
-        return {"port": METRICS_PORT}
-    # There the collector may not declare its port: its container is picked, and the port added.
-    return {
-        "relabelings": [
-            {
-                "sourceLabels": ["__meta_kubernetes_pod_container_name"],
-                "regex": COLLECTOR,
-                "action": "keep",
-            },
-            {
-                "sourceLabels": ["__meta_kubernetes_pod_ip"],
-                "targetLabel": "__address__",
-                "replacement": f"$1:{spec.collector.port}",
-                "action": "replace",
-            },
-        ]
-    }
+def _picked(spec: DeploymentSpec) -> tuple[Relabeling, ...]:
+    return (
+        Relabeling(
+            source_labels=("__meta_kubernetes_pod_container_name",), regex=COLLECTOR, action="keep"
+        ),
+        Relabeling(
+            source_labels=("__meta_kubernetes_pod_ip",),
+            target_label="__address__",
+            replacement=f"$1:{spec.collector.port}",
+            action="replace",
+        ),
+    )
 
 
 def groups(spec: DeploymentSpec, slo: SloFile) -> tuple[Group, ...]:
@@ -99,7 +103,9 @@ def groups(spec: DeploymentSpec, slo: SloFile) -> tuple[Group, ...]:
     if not slo.selector:
         slo = slo.model_copy(update={"selector": selector_of(spec)})
     scrape = max(1, round(spec.monitoring.interval))
-    return rule_groups(slo, options=Options(scrape, runbooks=spec.monitoring.runbooks))
+    given = spec.monitoring
+    options = Options(scrape, runbooks=given.runbooks, grafana=given.grafana_address)
+    return rule_groups(slo, options=options)
 
 
 def selector_of(spec: DeploymentSpec) -> dict[str, str]:
@@ -111,14 +117,13 @@ def selector_of(spec: DeploymentSpec) -> dict[str, str]:
     return {"job": job(spec)}
 
 
-def prometheus_rule(spec: DeploymentSpec, slo: SloFile) -> dict[str, Any]:
+def prometheus_rule(spec: DeploymentSpec, slo: SloFile) -> PrometheusRule:
     """The objectives' recording rules and alerts."""
     found = found_by_prometheus(spec)
-    return prometheusrule(
-        groups(spec, slo),
-        name=found["name"],
-        namespace=found["namespace"],
-        labels=found["labels"],
+    return PrometheusRule.model_validate(
+        prometheusrule(
+            groups(spec, slo), name=spec.name, namespace=found.namespace, labels=found.labels
+        )
     )
 
 
@@ -162,19 +167,13 @@ def _files(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[str, Any]]:
     if not files:
         return []
     found = found_by_prometheus(spec)
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "ConfigMap",
-            "metadata": found | {"name": f"{spec.name}-prometheus"},
-            "data": files,
-        }
-    ]
+    found.name = f"{spec.name}-prometheus"
+    return [plain(k8s.V1ConfigMap(api_version="v1", kind="ConfigMap", metadata=found, data=files))]
 
 
 def _operator(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[str, Any]]:
-    rules = [] if slo is None else [prometheus_rule(spec, slo)]
-    return [pod_monitor(spec), *rules]
+    rules = [] if slo is None else [plain(prometheus_rule(spec, slo))]
+    return [plain(pod_monitor(spec)), *rules]
 
 
 FLAVOURS: dict[str, Callable[[DeploymentSpec, SloFile | None], list[dict[str, Any]]]] = {
@@ -185,11 +184,11 @@ FLAVOURS: dict[str, Callable[[DeploymentSpec, SloFile | None], list[dict[str, An
 """What Prometheus reads, by ``monitoring.flavour``."""
 
 
-def dashboard_objects(spec: DeploymentSpec) -> list[dict[str, Any]]:
+def dashboard_objects(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[str, Any]]:
     """A ConfigMap or a GrafanaDashboard for each dashboard, beside Grafana.
 
-    They are the same for every deployment, down to their labels, so that several deployments can
-    bring them and none takes them from another.
+    They are the same for every deployment with the same address of runbooks, down to their labels,
+    so that several deployments can bring them and none takes them from another.
     """
     given = spec.monitoring
     if given.dashboards == "none":
@@ -202,25 +201,24 @@ def dashboard_objects(spec: DeploymentSpec) -> list[dict[str, Any]]:
     }
     if given.dashboards == "configmap":
         labels[given.dashboard_label] = "1"
+    runbooks = given.runbooks or (slo.runbooks if slo else "")
     found = []
-    for uid, shape in dashboards.dashboards().items():
+    for uid, shape in dashboards.dashboards(runbooks=runbooks).items():
         if given.dashboards == "configmap":
             item = dashboards.configmap(uid, {uid: shape}, namespace=given.namespace)
         else:
             item = dashboards.grafana_dashboard(
                 shape, namespace=given.namespace, instances=given.grafana
             )
+            item = plain(GrafanaDashboard.model_validate(item))
         item["metadata"]["labels"] = labels.copy()
         found.append(item)
     return found
 
 
-def found_by_prometheus(spec: DeploymentSpec) -> dict[str, Any]:
+def found_by_prometheus(spec: DeploymentSpec) -> k8s.V1ObjectMeta:
     """Metadata with the labels that Prometheus' selectors ask for."""
     common = metadata(spec, COLLECTOR)
     wanted = {name: label_value(value) for name, value in spec.monitoring.labels.items()}
-    return {
-        "name": common.name,
-        "namespace": common.namespace,
-        "labels": {**(common.labels or {}), **wanted},
-    }
+    common.labels = {**(common.labels or {}), **wanted}
+    return common

@@ -20,15 +20,15 @@ def _deployment(spec: DeploymentSpec, buckets: str | None, digest: str) -> Objec
 
 
 def _kserve(spec: DeploymentSpec, buckets: str | None, digest: str) -> Objects:
-    return [serving_runtime(spec, buckets), inference_service(spec, digest)]
+    return [plain(serving_runtime(spec, buckets)), plain(inference_service(spec, digest))]
 
 
 def _llm_inference_service(spec: DeploymentSpec, buckets: str | None, digest: str) -> Objects:
-    return [llm_inference_service(spec, buckets, digest)]
+    return [plain(llm_inference_service(spec, buckets, digest))]
 
 
 def _ray_service(spec: DeploymentSpec, buckets: str | None, digest: str) -> Objects:
-    return [ray_service(spec, buckets, digest)]
+    return [plain(ray_service(spec, buckets, digest))]
 
 
 PLATFORMS: dict[Platform, Callable[[DeploymentSpec, str | None, str], Objects]] = {

@@ -11,9 +11,15 @@ import yaml
 from kubernetes import client as k8s
 
 from firsttoken.manifests import pod
+from firsttoken.manifests.custom_ray import (
+    HeadGroup,
+    RayCluster,
+    RayService,
+    RayServiceSpec,
+    WorkerGroup,
+)
 from firsttoken.manifests.metadata import ENGINE, METRICS_PORT, metadata, pod_annotations
 from firsttoken.manifests.names import selector
-from firsttoken.manifests.render import plain
 from firsttoken.manifests.security import pod_security, restricted
 from firsttoken.manifests.sidecar import sidecar
 from firsttoken.manifests.spec import RAY_METRICS_PORT, DeploymentSpec
@@ -25,7 +31,7 @@ USER_ID = 1000  # the user of Ray's own images
 HEAD_RESOURCES = {"cpu": "2", "memory": "8Gi", "ephemeral-storage": "10Gi"}
 
 
-def ray_service(spec: DeploymentSpec, buckets: str | None, config_digest: str) -> dict[str, Any]:
+def ray_service(spec: DeploymentSpec, buckets: str | None, config_digest: str) -> RayService:
     """A head without accelerator, and a worker for each replica."""
     limits = {key: value for key, value in HEAD_RESOURCES.items() if key != "cpu"}
     resources = k8s.V1ResourceRequirements(requests=HEAD_RESOURCES, limits=limits)
@@ -34,33 +40,29 @@ def ray_service(spec: DeploymentSpec, buckets: str | None, config_digest: str) -
         k8s.V1ContainerPort(name="gcs-server", container_port=6379, protocol="TCP"),
         k8s.V1ContainerPort(name="dashboard", container_port=8265, protocol="TCP"),
     ]
-    worker_template = _template(spec, config_digest, _worker(spec), with_collector=True)
-    return {
-        "apiVersion": "ray.io/v1",
-        "kind": "RayService",
-        "metadata": plain(metadata(spec, ENGINE)),
-        "spec": {
-            "serveConfigV2": serve_config(spec, buckets),
+    workers = WorkerGroup(
+        group_name=GROUP,
+        replicas=spec.replicas,
+        min_replicas=spec.replicas,
+        max_replicas=max(1, spec.replicas),
+        ray_start_params={"metrics-export-port": str(RAY_METRICS_PORT)},
+        template=_template(spec, config_digest, _worker(spec), with_collector=True),
+    )
+    head_group = HeadGroup(
+        ray_start_params={"dashboard-host": "0.0.0.0", "num-gpus": "0"},  # noqa: S104
+        template=_template(spec, config_digest, head, with_collector=False),
+    )
+    return RayService(
+        metadata=metadata(spec, ENGINE),
+        spec=RayServiceSpec(
+            serve_config_v2=serve_config(spec, buckets),
             # No engine runs on the head, so nothing there can answer for one.
-            "excludeHeadPodFromServeSvc": True,
-            "rayClusterConfig": {
-                "headGroupSpec": {
-                    "rayStartParams": {"dashboard-host": "0.0.0.0", "num-gpus": "0"},  # noqa: S104
-                    "template": _template(spec, config_digest, head, with_collector=False),
-                },
-                "workerGroupSpecs": [
-                    {
-                        "groupName": GROUP,
-                        "replicas": spec.replicas,
-                        "minReplicas": spec.replicas,
-                        "maxReplicas": max(1, spec.replicas),
-                        "rayStartParams": {"metrics-export-port": str(RAY_METRICS_PORT)},
-                        "template": worker_template,
-                    }
-                ],
-            },
-        },
-    }
+            exclude_head_pod_from_serve_svc=True,
+            ray_cluster_config=RayCluster(
+                head_group_spec=head_group, worker_group_specs=(workers,)
+            ),
+        ),
+    )
 
 
 def serve_config(spec: DeploymentSpec, buckets: str | None) -> str:
@@ -150,7 +152,7 @@ def _container(
 
 def _template(
     spec: DeploymentSpec, config_digest: str, container: k8s.V1Container, *, with_collector: bool
-) -> dict[str, Any]:
+) -> k8s.V1PodTemplateSpec:
     security = pod_security()
     security.run_as_user = security.run_as_group = security.fs_group = USER_ID
     found = k8s.V1PodSpec(
@@ -168,4 +170,4 @@ def _template(
     )
     annotations = pod_annotations(spec, config_digest) if with_collector else None
     common = k8s.V1ObjectMeta(labels=selector(spec.name), annotations=annotations)
-    return plain(k8s.V1PodTemplateSpec(metadata=common, spec=found))
+    return k8s.V1PodTemplateSpec(metadata=common, spec=found)

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 from kubernetes import client as k8s
+from pydantic import BaseModel
 
 __all__ = ["folder", "plain", "to_yaml"]
 
@@ -32,7 +33,9 @@ _serialiser = k8s.ApiClient(k8s.Configuration())
 
 
 def plain(item: object) -> dict[str, Any]:
-    """A typed object of the ``kubernetes`` client as a mapping without unset fields."""
+    """A typed object, the ``kubernetes`` client's or ours, as a mapping without unset fields."""
+    if isinstance(item, BaseModel):
+        return item.model_dump(mode="json", by_alias=True, exclude_none=True)
     serialised: dict[str, Any] = _serialiser.sanitize_for_serialization(item)  # type: ignore[no-untyped-call]
     return serialised
 

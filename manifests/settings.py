@@ -40,6 +40,7 @@ __all__ = [
 
 Name = Annotated[str, AfterValidator(check_dns_label)]
 Quantity = Annotated[str, AfterValidator(check_quantity)]
+WebAddress = Annotated[str, StringConstraints(pattern=r"^(https?://\S+)?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 GPU_EXPORTER_PORTS = {"nvidia": 9400, "amd": 5000}
@@ -195,8 +196,10 @@ class Monitoring(Model):
     """What the sidecar of Grafana's charts looks for."""
     grafana: dict[str, str] = Field(default={"dashboards": "grafana"})
     """Labels of the Grafana into which the Grafana Operator puts them."""
-    runbooks: str = ""
-    """Address of the folder of runbooks, for the alerts' ``runbook_url``."""
+    grafana_address: WebAddress = ""
+    """Address of the Grafana with the dashboards, for the alerts' ``dashboard_url``."""
+    runbooks: WebAddress = ""
+    """Address of the folder of runbooks, for the alerts' ``runbook_url`` and the dashboards."""
 
     @field_validator("interval")
     @classmethod

@@ -101,6 +101,12 @@ def read_schema(name: str) -> dict[str, Any]:
     return schema
 
 
+@pytest.fixture(name="read_schema")
+def _read_schema() -> Callable[[str], dict[str, Any]]:
+    """Read an extract of ``tests/data/schemas`` by its name without ``.gz``."""
+    return read_schema
+
+
 @pytest.fixture
 def check() -> Callable[[dict[str, Any], str], None]:
     """Hold an object against the strict schema of its kind; raises ValidationError."""

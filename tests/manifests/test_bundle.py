@@ -54,16 +54,35 @@ def every_value(item: Any) -> list[Any]:
     return [item, *(value for child in children for value in every_value(child))]
 
 
-def test_the_examples_objects_are_the_golden_ones() -> None:
-    made = example()
-    # Rules and dashboards have golden files of their own.
-    text = to_yaml((*made.guards, *made.engine, of_kind(made, "PodMonitor")))
-    file = GOLDEN / "example.yaml"
+def golden(name: str, text: str) -> None:
+    file = GOLDEN / name
     if os.environ.get("FIRSTTOKEN_GOLDEN") == "1":
         file.write_text(text)
         pytest.fail(f"{file.name} rewritten, look at git diff")
 
     assert text == file.read_text()
+
+
+def test_the_examples_objects_are_the_golden_ones() -> None:
+    made = example()
+    # Rules and dashboards have golden files of their own.
+    golden("example.yaml", to_yaml((*made.guards, *made.engine, of_kind(made, "PodMonitor"))))
+
+
+def test_the_places_to_which_the_examples_alerts_lead_are_the_golden_ones() -> None:
+    groups = of_kind(example(), "PrometheusRule")["spec"]["groups"]
+    places = {
+        rule["alert"]: {
+            name: address
+            for name, address in rule["annotations"].items()
+            if name in ("dashboard_url", "runbook_url")
+        }
+        for group in groups
+        for rule in group["rules"]
+        if "alert" in rule
+    }
+
+    golden("example-alerts.yaml", to_yaml([places]))
 
 
 def test_rendering_twice_gives_the_same_bytes() -> None:
@@ -249,6 +268,41 @@ def test_every_alert_says_what_is_wrong_and_where_help_is(make: Make) -> None:
         assert alert["labels"]["severity"] in {"critical", "warning", "info"}
         assert {"summary", "description"} <= set(alert["annotations"])
         assert alert["annotations"]["runbook_url"].startswith("https://help.example/runbooks/")
+
+
+GRAFANA, RUNBOOKS = "https://grafana.example", "https://help.example/runbooks"
+
+
+@pytest.mark.parametrize("flavour", ["operator", "annotations", "prometheus"])
+@pytest.mark.parametrize("where", ["deployment", "objectives"])
+def test_alerts_lead_to_panels_and_runbooks_and_so_do_dashboards(
+    where: str, flavour: str, make: Make
+) -> None:
+    slo = yaml.safe_load((ROOT / "examples" / "slo.yaml").read_text())
+    monitoring = {"flavour": flavour}
+    if where == "deployment":
+        monitoring |= {"grafana_address": GRAFANA + "/", "runbooks": RUNBOOKS + "/"}
+    else:
+        slo |= {"grafana": GRAFANA, "runbooks": RUNBOOKS}
+    made = make(slo, monitoring=monitoring)
+    (rules,) = (
+        item["spec"] if "spec" in item else yaml.safe_load(item["data"]["rules.yaml"])
+        for item in made.monitoring
+        if item["kind"] in ("PrometheusRule", "ConfigMap")
+    )
+    burning = [
+        rule["annotations"]
+        for group in rules["groups"]
+        for rule in group["rules"]
+        if rule.get("alert") == "LLMErrorBudgetBurn"
+    ]
+    shown = {json.dumps(item).count(f"{RUNBOOKS}/$") for item in made.dashboards}
+
+    assert burning
+    for annotations in burning:
+        assert annotations["dashboard_url"].startswith(f"{GRAFANA}/d/firsttoken-slo?")
+        assert annotations["runbook_url"] == f"{RUNBOOKS}/llmerrorbudgetburn.md"
+    assert shown == {0, 1}
 
 
 def test_a_selector_in_the_objective_file_is_kept(make: Make) -> None:
