@@ -12,7 +12,11 @@ _REQUIRED, _CONDITIONAL = Requirement.REQUIRED, Requirement.CONDITIONALLY_REQUIR
 # --- Model servers --------------------------------------------------------------------------------
 
 OPERATION = Attribute("gen_ai.operation.name", _REQUIRED, ("chat", "text_completion", "embeddings"))
-PROVIDER = Attribute("gen_ai.provider.name", _REQUIRED, ("vllm", "sglang", "tgi", "triton"))
+PROVIDER = Attribute(
+    "gen_ai.provider.name",
+    _REQUIRED,
+    ("vllm", "sglang", "tgi", "triton", "tensorrt_llm", "llama_cpp", "lmdeploy", "nim"),
+)
 REQUEST_MODEL = Attribute("gen_ai.request.model", _CONDITIONAL)
 RESPONSE_MODEL = Attribute("gen_ai.response.model")
 SERVER_ADDRESS = Attribute("server.address")
@@ -78,9 +82,11 @@ HW_FIRMWARE = Attribute("hw.firmware_version")
 HW = (HW_ID, HW_NAME, HW_PARENT)
 GPU = (*HW, HW_MODEL, HW_VENDOR, HW_SERIAL, HW_DRIVER, HW_FIRMWARE)
 
-GPU_TASK = Attribute("hw.gpu.task", values=("decoder", "encoder", "general"))
+GPU_TASK = Attribute("hw.gpu.task", values=("compute", "decoder", "encoder", "general"))
 SENSOR_LOCATION = Attribute("hw.sensor_location")
-LIMIT_TYPE = Attribute("hw.limit_type", values=("max", "throttled", "critical", "high.critical"))
+LIMIT_TYPE = Attribute(
+    "hw.limit_type", values=("min", "max", "throttled", "critical", "high.critical")
+)
 HW_STATE = Attribute("hw.state", _REQUIRED, ("ok", "degraded", "failed", "predicted_failure"))
 IO_DIRECTION = Attribute("network.io.direction", _REQUIRED, ("receive", "transmit"))
 

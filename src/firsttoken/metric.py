@@ -40,7 +40,10 @@ class Requirement(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute of a metric; ``values`` are the well-known ones, others are allowed."""
+    """An attribute of a metric or span; ``values`` are the known ones, others are allowed.
+
+    They are the conventions', and where none of those fits, ours.
+    """
 
     name: str
     requirement: Requirement = Requirement.RECOMMENDED

@@ -143,6 +143,10 @@ def test_declared_names_are_those_of_opentelemetrys_own_definitions() -> None:
         ({"attributes": {}}, "gen_ai.operation.name is required, but missing"),
         ({"extra": {"gen_ai.system": "vllm"}}, "gen_ai.system is not declared"),
         ({"extra": {"server.port": "80"}}, "server.port is '80', which is no int"),
+        (
+            {"extra": {"gen_ai.operation.name": "talk"}},
+            "gen_ai.operation.name is 'talk', which is none of chat, text_completion, embeddings",
+        ),
         ({"status": Status.ERROR}, "error.type is required of a span that failed"),
     ],
 )

@@ -13,7 +13,7 @@ from firsttoken.traces.server import Served
 
 
 def span_of(index: int, **changes: object) -> Served:
-    """The server's side of ``record(index)``: 0.9 s, 0.85 of them in the engine."""
+    """The server's side of ``record(index)``: 0.9 s, 0.85 of them in the engine, 0.02 before."""
     trace_id = record(index).trace_id or ""
     base = Served(
         trace_id=trace_id,
@@ -33,10 +33,22 @@ def test_the_parts_of_a_request_say_where_its_time_went() -> None:
 
     assert one.parts.lag == pytest.approx(0.01)
     assert one.parts.network == pytest.approx(0.97 - 0.9)
-    assert one.parts.frontend == pytest.approx(0.05)
+    assert one.parts.admission == pytest.approx(0.17 - 0.05 - 0.1)
     assert (one.parts.queue, one.parts.prefill, one.parts.decode) == (0.05, 0.1, 0.7)
     assert one.parts.tail == pytest.approx(0.03)
-    assert one.parts.explained == pytest.approx(0.85 / 0.9)
+    assert one.parts.delivery == pytest.approx(0.9 - 0.17 - 0.7)
+    assert one.parts.explained == pytest.approx(0.87 / 0.9)
+
+
+def test_what_a_server_did_not_measure_is_not_explained() -> None:
+    """Without a TTFT nobody knows what was before the engine; more than all is no better."""
+    (silent,) = join([record(1)], [span_of(1, ttft=None)]).requests
+    (over,) = join([record(1)], [span_of(1, ttft=0.23)]).requests
+
+    assert silent.parts.admission == 0
+    assert silent.parts.explained == pytest.approx(0.85 / 0.9)
+    assert over.parts.delivery == pytest.approx(-0.03)
+    assert over.parts.explained == pytest.approx(0.87 / 0.9)
 
 
 seconds = st.floats(0, 1000)

@@ -78,6 +78,17 @@ def test_the_same_times_are_read_before_and_after_normalising() -> None:
     assert all(0 < s.queue + s.prefill + s.decode <= s.e2e for s in raw)
 
 
+def test_of_each_request_nearly_all_of_the_servers_time_is_known() -> None:
+    """On a machine whose cores were taken by others: the engine alone is down to 77 %."""
+    found = served(all_spans(captured()))
+    engine = [(s.queue + s.prefill + s.decode) / s.e2e for s in found]
+    known = [1 - abs(s.delivery) / s.e2e for s in found]
+
+    assert min(engine) < 0.8
+    assert min(known) >= 0.95
+    assert all(s.admission > 0 for s in found)
+
+
 def test_a_cold_start_is_told_as_a_tree_of_phases() -> None:
     (root,) = cold_starts(all_spans(captured()))
 

@@ -55,6 +55,7 @@ def sent(endpoint: str, trace_id: str) -> None:
     )
     for name, seconds in (
         ("e2e", 0.9),
+        ("time_to_first_token", 0.24),
         ("time_in_queue", 0.1),
         ("time_in_model_prefill", 0.1),
         ("time_in_model_decode", 0.65),
@@ -84,10 +85,11 @@ def test_spans_that_come_during_the_run_are_kept_and_joined(session: Session) ->
         {
             "schedule lag": 0.01,
             "network": 0.07,
-            "API server": 0.05,
+            "admission": 0.04,
             "queue": 0.1,
             "prefill": 0.1,
             "decode": 0.65,
+            "delivery": 0.01,
             "tail": 0.03,
         }
     )
@@ -95,7 +97,7 @@ def test_spans_that_come_during_the_run_are_kept_and_joined(session: Session) ->
     (check,) = tracing.check(found.joined, "x")
     assert check.status == "passed"
     assert check.summary.startswith("2 of 2 requests joined")
-    assert "94.4%" in check.summary
+    assert "98.9%" in check.summary
     session.exits.close()
     assert len(read(session.options.out / tracing.SPANS).requests) == 2
 

@@ -14,10 +14,11 @@ __all__ = ["batch", "cache", "gpu", "queue", "stages"]
 
 _TONES = {
     "network": "muted",
-    "API server": "violet",
+    "admission": "violet",
     "queue": "bad",
     "prefill": "server",
     "decode": "client",
+    "delivery": "violet",
     "tail": "teal",
     "elsewhere": "muted",
 }

@@ -77,7 +77,8 @@ def _extension(name: str, kind: Type) -> SpanAttribute:
 
 _INFERENCE = (
     SpanAttribute(OPERATION, "string"),
-    SpanAttribute(PROVIDER, "string"),
+    # A server's own name, of which there is no list; "openai" of one that does not say it.
+    SpanAttribute(Attribute(PROVIDER.name, _REQUIRED), "string"),
     SpanAttribute(REQUEST_MODEL, "string"),
     _standard("gen_ai.response.id", "string"),
     _standard("gen_ai.response.model", "string"),
@@ -142,6 +143,8 @@ def problems(span: Span, convention: SpanConvention) -> list[str]:
                 found.append(f"{name} is not declared")
         elif not entry_or_none.takes(value):
             found.append(f"{name} is {value!r}, which is no {entry_or_none.type}")
+        elif (known := entry_or_none.attribute.values) and value not in known:
+            found.append(f"{name} is {value!r}, which is none of {', '.join(known)}")
     failed = span.status is Status.ERROR
     if failed and convention.find(ERROR_TYPE.name) and ERROR_TYPE.name not in span.attributes:
         found.append(f"{ERROR_TYPE.name} is required of a span that failed")

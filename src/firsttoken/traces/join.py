@@ -22,17 +22,18 @@ class Parts:
     """Where the time of one request, or of the mean request, went; seconds.
 
     ``lag``: from due to sent.  ``network``: between client and server, both ways, with what the
-    server does before and after it counts.  ``frontend``: at the server outside the engine.
-    ``queue``, ``prefill``, ``decode``: in the engine.  ``tail``: from the last content to the end
-    of the response.
+    server does before and after it counts.  ``admission``: at the server until the engine has the
+    request.  ``queue``, ``prefill``, ``decode``: in the engine.  ``delivery``: the rest of what the
+    server counts.  ``tail``: from the last content to the end of the response.
     """
 
     lag: float
     network: float
-    frontend: float
+    admission: float
     queue: float
     prefill: float
     decode: float
+    delivery: float
     tail: float
 
     @property
@@ -43,13 +44,15 @@ class Parts:
     @property
     def server(self) -> float:
         """What the server itself counts as the request's time."""
-        return self.frontend + self.queue + self.prefill + self.decode
+        return self.admission + self.queue + self.prefill + self.decode + self.delivery
 
     @property
     def explained(self) -> float:
-        """The share of the server's time that queue, prefill and decode are; 1 of no time."""
-        known = self.queue + self.prefill + self.decode
-        return known / self.server if self.server > 0 else 1.0
+        """The share of the server's time of which it says itself what it was; 1 of no time.
+
+        Admission, queue, prefill and decode are measured, delivery is what they leave or exceed.
+        """
+        return 1.0 - abs(self.delivery) / self.server if self.server > 0 else 1.0
 
 
 ORDER: tuple[str, ...] = tuple(field.name for field in fields(Parts))
@@ -142,10 +145,11 @@ def _breakdown(record: Record, span: Served) -> Breakdown | None:
     parts = Parts(
         lag=record.sent - record.intended,
         network=last - record.sent - span.e2e,
-        frontend=span.frontend,
+        admission=span.admission,
         queue=span.queue,
         prefill=span.prefill,
         decode=span.decode,
+        delivery=span.delivery,
         tail=record.ended - last,
     )
     return Breakdown(

@@ -29,9 +29,19 @@ class Served:
     ttft: float | None
 
     @property
-    def frontend(self) -> float:
-        """Time at the server outside the engine: parsing, tokenizing, handing over and back."""
-        return self.e2e - self.queue - self.prefill - self.decode
+    def admission(self) -> float:
+        """From arrival to the engine's queue, with the first token's way back.
+
+        What the server measured as the TTFT less queue and prefill; 0 where it did not say any.
+        """
+        return 0.0 if self.ttft is None else self.ttft - self.queue - self.prefill
+
+    @property
+    def delivery(self) -> float:
+        """What is left of the server's time: how much longer the last token's way back was than
+        the first one's, and therefore below 0 where it was shorter.
+        """
+        return self.e2e - self.admission - self.queue - self.prefill - self.decode
 
 
 _OLD = {new: old for old, new in RENAMES}

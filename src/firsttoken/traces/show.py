@@ -65,7 +65,7 @@ def _listed(indexes: tuple[int, ...]) -> str:
 def _bar(name: str, mean: Parts, seconds: float) -> str:
     share = seconds / mean.total if mean.total > 0 else 0.0
     bar = "█" * round(max(0.0, share) * _BAR)
-    return f"  {name:<9}{_ms(seconds):>9} ms {share:>6.1%}  {bar}".rstrip()
+    return f"  {name:<10}{_ms(seconds):>9} ms {share:>6.1%}  {bar}".rstrip()
 
 
 def _row(request: Breakdown) -> tuple[str, ...]:

@@ -19,10 +19,11 @@ POLL_S = 0.1
 STAGES: Mapping[str, str] = {
     "lag": "schedule lag",
     "network": "network",
-    "frontend": "API server",
+    "admission": "admission",
     "queue": "queue",
     "prefill": "prefill",
     "decode": "decode",
+    "delivery": "delivery",
     "tail": "tail",
 }
 """The parts of the join -> their words in the report."""
@@ -88,7 +89,7 @@ def check(joined: Joined | None, listening: str | None) -> tuple[Check, ...]:
     total = len(joined.requests) + len(joined.client_only)
     said = (
         f"{len(joined.requests):,} of {total:,} requests joined with the engine's spans;"
-        f" queue, prefill and decode are {mean.explained:.1%} of its time"
+        f" admission, queue, prefill and decode are {mean.explained:.1%} of its time"
     )
     return (Check(name="traces", status="passed", summary=said),)
 
