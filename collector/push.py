@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
 from firsttoken.collector.collector import Collector
@@ -22,13 +22,25 @@ from firsttoken.collector.settings import OtlpSettings
 from firsttoken.otlp.send import Sender, sender
 from firsttoken.otlp.signals import METRICS
 
-__all__ = ["Pusher", "pushing"]
+__all__ = ["Clock", "Pusher", "pushing"]
 
 log = logging.getLogger("firsttoken.collector")
 _PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0
 _DRAIN_S = 5.0
 SERVICE = "firsttoken-collector"
 """The ``service.name`` of the collector's own metrics."""
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What tells the time and waits: the machine's, or one on which a minute is soon over."""
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+_MACHINE = Clock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +52,11 @@ class _Waiting:
 class Pusher:
     """Gathers on one task and sends on another; ``sending`` is how that goes."""
 
-    def __init__(self, current: Callable[[], Collector], settings: OtlpSettings) -> None:
-        self._current, self._settings = current, settings
-        self._exporter = Exporter(settings.temporality, began=time.time())
+    def __init__(
+        self, current: Callable[[], Collector], settings: OtlpSettings, clock: Clock = _MACHINE
+    ) -> None:
+        self._current, self._settings, self._clock = current, settings, clock
+        self._exporter = Exporter(settings.temporality, began=clock.wall())
         self._queue: deque[_Waiting] = deque()
         self._more = asyncio.Event()
         self._empty = asyncio.Event()
@@ -51,12 +65,12 @@ class Pusher:
 
     async def gather(self) -> None:
         """Gather again and again, at equal distances."""
-        loop = asyncio.get_running_loop()
-        due = loop.time()
+        clock = self._clock
+        due = clock.monotonic()
         while True:
-            due = max(due + self._settings.interval, loop.time())
+            due = max(due + self._settings.interval, clock.monotonic())
             await self.put()
-            await asyncio.sleep(due - loop.time())
+            await clock.sleep(due - clock.monotonic())
 
     async def put(self) -> None:
         """Gather once, and put it into the queue."""
@@ -66,7 +80,7 @@ class Pusher:
         resources = {source.name: source.resource for source in collector.sources}
         own = {"service.name": SERVICE, **collector.settings.resource}
         resources[""] = tuple(own.items())
-        exported = self._exporter.export(gathered, time.time(), resources)
+        exported = self._exporter.export(gathered, self._clock.wall(), resources)
         if exported.points:
             data = exported.request.SerializeToString()
             self._queue.append(_Waiting(gzip.compress(data, 1, mtime=0), exported.points))
@@ -92,7 +106,7 @@ class Pusher:
                 if pause == _PAUSE_S:
                     log.warning("OTLP: %s: %s", self._settings.endpoint, outcome.detail)
                 # Spread, so that many collectors do not come back to a receiver all at once.
-                await asyncio.sleep(outcome.after or pause * random.uniform(0.5, 1.0))
+                await self._clock.sleep(outcome.after or pause * random.uniform(0.5, 1.0))
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
                 continue
             pause = _PAUSE_S
@@ -117,13 +131,13 @@ class Pusher:
 
 @contextlib.asynccontextmanager
 async def pushing(
-    current: Callable[[], Collector], settings: OtlpSettings
+    current: Callable[[], Collector], settings: OtlpSettings, clock: Clock = _MACHINE
 ) -> AsyncIterator[Pusher]:
     """Push while the block runs; at its end what waits is given a moment to be sent.
 
     ``current`` gives the collector, which another configuration replaces.
     """
-    pusher = Pusher(current, settings)
+    pusher = Pusher(current, settings, clock)
     receiver = sender(
         METRICS,
         settings.endpoint,

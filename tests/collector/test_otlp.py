@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import gzip
+import heapq
 import itertools
 import math
 import re
@@ -25,9 +26,10 @@ from firsttoken.collector.changes import Changes, Key, Window
 from firsttoken.collector.collector import Collector
 from firsttoken.collector.form import OPENMETRICS
 from firsttoken.collector.gathered import Gathered
+from firsttoken.collector.health import Sending
 from firsttoken.collector.otlp import Exporter
 from firsttoken.collector.page import Kind, Role
-from firsttoken.collector.push import pushing
+from firsttoken.collector.push import Clock, Pusher, pushing
 from firsttoken.collector.settings import Settings
 from firsttoken.otlp import signals
 from firsttoken.otlp.background import BackgroundReceiver
@@ -301,41 +303,92 @@ def test_what_is_gathered_arrives_and_is_counted(protocol: str) -> None:
     assert jobs == (3.0, 1_700_000_000 * 10**9, "cumulative")
 
 
-def test_a_receiver_that_is_away_misses_nothing_that_the_queue_holds() -> None:
+class Minutes:
+    """Time that passes when everybody waits for it: sockets are real, waits are not."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._number = itertools.count()
+        self.clock = Clock(lambda: 1e9 + self.now, lambda: self.now, self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        woken = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (self.now + seconds, next(self._number), woken))
+        await woken
+
+    async def passed(self, seconds: float, pusher: Pusher) -> None:
+        """Let time pass, from one wait that ends to the next, up to a moment before its end."""
+
+        def nobody_works() -> bool:
+            # It sends while there is something to send, else it waits for that and not for a time.
+            return len(self._waiting) == (2 if pusher.sending.waiting else 1)
+
+        end = self.now + seconds
+        await until(nobody_works)
+        while self._waiting[0][0] < end:
+            self.now, _, woken = heapq.heappop(self._waiting)
+            woken.set_result(None)
+            await until(nobody_works)
+        self.now = end
+
+
+OUTAGES = {
+    "by default": ({}, 4, 4),
+    "every second": ({"interval": "1s"}, 60, 60),
+    "more than the queue holds": ({"interval": "1s", "queue": 40}, 60, 40),
+    "one and no more": ({"interval": "1s", "queue": 1}, 60, 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "protocol"),
+    [*((case, "http/protobuf") for case in OUTAGES), ("more than the queue holds", "grpc")],
+)
+def test_of_a_minutes_outage_all_that_the_queue_holds_arrives(case: str, protocol: str) -> None:
     """And what it cannot hold is counted; the values come in the order of their time."""
-    store, values = Store(), iter(range(1, 10_000))
-    port = free_port()
+    given, scrapes, held = OUTAGES[case]
+    store, values, port, time = Store(), itertools.count(1), free_port(), Minutes()
 
-    async def work(url: str, queue: int) -> tuple[int, int]:
-        conf = configured(url, f"http://127.0.0.1:{port}", queue=queue)
+    def receiver() -> Receiver:
+        where = {"grpc_port" if protocol == "grpc" else "http_port": port}
+        return Receiver(store, **where)
+
+    async def work(url: str) -> Sending:
+        endpoint = {"endpoint": f"http://127.0.0.1:{port}", "protocol": protocol}
+        conf = settings(url, otlp=endpoint | given)
         assert conf.otlp is not None
-        async with contextlib.AsyncExitStack() as later, Collector(conf) as collector:
-            async with pushing(lambda: collector, conf.otlp) as pusher:
-                await until(lambda: pusher.sending.waiting + pusher.sending.dropped >= 12)
-                await later.enter_async_context(Receiver(store, http_port=port))
-                await until(lambda: pusher.sending.waiting == 0)
-            return pusher.sending.sent, pusher.sending.dropped
+        interval = conf.otlp.interval
+        async with (
+            contextlib.AsyncExitStack() as later,
+            Collector(conf) as collector,
+            pushing(lambda: collector, conf.otlp, time.clock) as pusher,
+        ):
+            async with receiver():
+                await time.passed(3 * interval, pusher)
+            assert jobs_of(store) == [1.0, 2.0, 3.0]
+            await time.passed(60.0, pusher)
+            assert pusher.sending.waiting == held
+            assert (pusher.sending.dropped > 0) == (held < scrapes)
+            await later.enter_async_context(receiver())
+            # One pause between tries, at most, in which scrapes go on.
+            while pusher.sending.waiting > 0:
+                await time.passed(interval, pusher)
+        return pusher.sending
 
-    def answer(sock: Any) -> None:
-        sock.sendall(response(counter(next(values))))
+    with upstream(lambda sock: sock.sendall(response(counter(next(values))))) as source:
+        sent = asyncio.run(work(source.url))
 
-    with upstream(answer) as source:
-        sent, dropped = asyncio.run(work(source.url, 1000))
-        found = jobs_of(store)
-        assert found == [float(n) for n in range(1, len(found) + 1)]
-        assert dropped == 0
-        assert sent == len(store.points)
-
-        before = len(found)
-        store = Store()
-        sent, dropped = asyncio.run(work(source.url, 6))
-        again = jobs_of(store)
-        assert again == sorted(again)
-        assert again[0] > before
-        assert sent == len(store.points)
-        missing = again[-1] - before - len(again)
-        assert missing > 0
-        assert dropped == missing * sent // len(again)
+    found = jobs_of(store)
+    missing = sorted(set(range(1, int(found[-1]) + 1)) - set(map(int, found)))
+    assert found == sorted(set(found))
+    # The oldest go first, so that they are the first of the outage.
+    assert missing == list(range(4, 4 + len(missing)))
+    assert len(missing) >= scrapes - held
+    assert (missing == []) == (held == scrapes)
+    assert sent.sent == len(store.points)
+    assert sent.dropped == len(missing) * (sent.sent // len(found))
+    assert sent.rejected == 0
 
 
 def jobs_of(store: Store) -> list[float]:
