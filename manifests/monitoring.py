@@ -1,6 +1,7 @@
 """What the Prometheus operator and Grafana's sidecar read: PodMonitor, rules, dashboards."""
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from kubernetes import client as k8s
@@ -203,7 +204,7 @@ def dashboard_objects(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[st
         labels[given.dashboard_label] = "1"
     runbooks = given.runbooks or (slo.runbooks if slo else "")
     found = []
-    for uid, shape in dashboards.dashboards(runbooks=runbooks).items():
+    for uid, shape in _shapes(runbooks).items():
         if given.dashboards == "configmap":
             item = dashboards.configmap(uid, {uid: shape}, namespace=given.namespace)
         else:
@@ -214,6 +215,12 @@ def dashboard_objects(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[st
         item["metadata"]["labels"] = labels.copy()
         found.append(item)
     return found
+
+
+@functools.cache
+def _shapes(runbooks: str) -> Mapping[str, Mapping[str, Any]]:
+    """The dashboards, which are the same for every deployment; nobody may change them."""
+    return dashboards.dashboards(runbooks=runbooks)
 
 
 def found_by_prometheus(spec: DeploymentSpec) -> k8s.V1ObjectMeta:

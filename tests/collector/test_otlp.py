@@ -333,7 +333,7 @@ class Minutes:
         self.now = end
 
 
-OUTAGES = {
+OUTAGES: dict[str, tuple[dict[str, Any], int, int]] = {
     "by default": ({}, 4, 4),
     "every second": ({"interval": "1s"}, 60, 60),
     "more than the queue holds": ({"interval": "1s", "queue": 40}, 60, 40),
@@ -351,8 +351,8 @@ def test_of_a_minutes_outage_all_that_the_queue_holds_arrives(case: str, protoco
     store, values, port, time = Store(), itertools.count(1), free_port(), Minutes()
 
     def receiver() -> Receiver:
-        where = {"grpc_port" if protocol == "grpc" else "http_port": port}
-        return Receiver(store, **where)
+        of_grpc = protocol == "grpc"
+        return Receiver(store, grpc_port=port if of_grpc else 0, http_port=0 if of_grpc else port)
 
     async def work(url: str) -> Sending:
         endpoint = {"endpoint": f"http://127.0.0.1:{port}", "protocol": protocol}

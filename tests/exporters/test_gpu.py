@@ -1,5 +1,6 @@
 """``firsttoken gpu`` over stand-ins of the libraries: the conventions' names and units."""
 
+import functools
 import os
 import shutil
 import socket
@@ -32,6 +33,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return clean | {"PYTHONPATH": str(folder)} | more
 
 
+@functools.cache
 def run(folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*PROGRAM, "--once"],

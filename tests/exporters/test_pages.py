@@ -3,6 +3,7 @@
 ``FIRSTTOKEN_GOLDEN=1`` rewrites what is expected.
 """
 
+import functools
 import os
 from pathlib import Path
 
@@ -22,6 +23,7 @@ PROFILES = profile.load_all()
 INCLUDED = {"ray_serve": ("vllm",)}
 
 
+@functools.cache
 def read(file: Path) -> tuple[page.Family, ...]:
     return page.parse(file.read_text())
 
@@ -36,6 +38,7 @@ def own(file: Path) -> Profile:
     return max(fits, key=lambda each: len(each.name))
 
 
+@functools.cache
 def reported(file: Path) -> Report:
     return check(own(file), read(file))
 
