@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Sequence
 from functools import cache
-from itertools import repeat
 
 from firsttoken.loadgen.dialect import Answer, Dialect, error_message
 from firsttoken.loadgen.sse import Decoder, Event
@@ -18,7 +17,6 @@ from firsttoken.loadgen.wire import Framer, Head
 __all__ = ["Reader"]
 
 _DONE = "[DONE]"
-_TAIL = 3
 
 
 class Reader:
@@ -40,9 +38,9 @@ class Reader:
         kind = head.headers.get("content-type", "").lower()
         self._events = "text/event-stream" in kind and not self._failed
         self._stream = stream
-        # How usual parts look: an event up to its text and behind it, and by their lengths.
-        self._before = self._after = self._end = b""
-        self._starts: dict[int, bytes] = {}
+        # How usual parts look: an event up to its text and behind it; and parts, by their length.
+        self._before = self._after = self.end = b""
+        self.starts: dict[int, bytes] = {}
         self._whole = bytearray()  # of a body that is no event stream
 
     @property
@@ -71,38 +69,25 @@ class Reader:
         """Whether this is the usual case: an event stream in chunks."""
         return self._events and self._framer.chunked
 
+    def tokens(self, times: Sequence[float]) -> None:
+        """Take the arrivals of usual parts, which were not kept."""
+        self._answer.times.extend(times)
+
     def feed(self, times: Sequence[float], parts: Sequence[bytes]) -> None:
         """Take parts of the response behind its head, with their arrivals.  Raises WireError."""
-        at, end = 0, len(parts)
-        while at < end and not self._learnt():
-            self._one(times[at], parts[at])
-            at += 1
-        # A stream's last parts say why and how it ended.
-        for cut in (end, end - _TAIL):
-            if cut > at and self._all_usual(parts[at:cut]):
-                self._answer.times.extend(times[at:cut])
-                at = cut
-                break
-        for time, part in zip(times[at:], parts[at:], strict=True):
-            if count := self._usual(part):
+        for time, part in zip(times, parts, strict=True):
+            count = self.usual(part) if self.learnt else 0
+            if count:
                 self._answer.times.extend([time] * count)
             else:
                 self._one(time, part)
 
-    def _all_usual(self, parts: Sequence[bytes]) -> bool:
-        """Whether each part is one chunk with one usual event."""
-        starts = self._starts
-        for length in set(map(len, parts)).difference(starts):
-            self._start(length)
-        begun = map(bytes.startswith, parts, map(starts.__getitem__, map(len, parts)))
-        return all(begun) and all(map(bytes.endswith, parts, repeat(self._end)))
+    def usual(self, part: bytes) -> int:
+        """How many usual events are in a part, 0 if there is anything else in it.
 
-    def _usual(self, part: bytes) -> int:
-        """How many usual events are in a part, 0 if there is anything else in it."""
-        if not self._learnt():
-            return 0
-        start = self._starts.get(len(part)) or self._start(len(part))
-        if part.startswith(start) and part.endswith(self._end):
+        May be asked only while it is known how one looks (``learnt``).
+        """
+        if part.startswith(self._start(len(part))) and part.endswith(self.end):
             return 1
         return self._several(part)
 
@@ -123,20 +108,24 @@ class Reader:
             answer.output_tokens, answer.output_source = len(answer.times), "chunks"
         return answer
 
-    def _learnt(self) -> bool:
+    @property
+    def learnt(self) -> bool:
         """Whether it is known how a usual part looks, and one may come now."""
-        return bool(self._end) and self._framer.between_chunks and self._decoder.between
+        return bool(self.end) and self._framer.between_chunks and self._decoder.between
 
     def _start(self, length: int) -> bytes:
         """How a usual part of a length begins: the chunk's size, and the event up to its text."""
+        known = self.starts.get(length)
+        if known is not None:
+            return known
         size = length - 4 - len(f"{length:x}")
         size += len(f"{size:x}") < len(f"{length:x}")  # the size's own digits are not in it
         start = b"%x\r\n%b" % (size, self._before)
         short = size >= len(self._before) + len(self._after)
         # In one that is as long as two, there might be two.
         sound = short and size < 2 * (len(self._before) + len(self._after))
-        self._starts[length] = start if sound else b"\0"
-        return self._starts[length]
+        self.starts[length] = start if sound else b"\0"
+        return self.starts[length]
 
     def _several(self, part: bytes) -> int:
         """How many usual events came together in a part; 0 if it holds anything else."""
@@ -164,8 +153,8 @@ class Reader:
         found = _text(answer.key).search(body) if same and answer.key else None
         if found and body.count(b"\n") == 2 and body.endswith(b"\n\n"):
             self._before, self._after = body[: found.start(1)], body[found.end(1) :]
-            self._end = self._after + b"\r\n"
-            self._starts.clear()
+            self.end = self._after + b"\r\n"
+            self.starts.clear()
 
     def _one(self, time: float, part: bytes) -> None:
         body = self._framer.feed(part)
@@ -176,7 +165,7 @@ class Reader:
             self._whole += body
             answer.last_part = time
             return
-        whole = self._decoder.between
+        whole = self._decoder.between or self._decoder.fresh
         events = self._decoder.feed(body)
         pieces = len(answer.times)
         state = (answer.finish_reason, answer.output_tokens, answer.error, self._done)

@@ -28,13 +28,15 @@ State = Literal["connecting", "handshake", "ready", "closed"]
 class Connection:
     """One connection; ``receive`` has the signature of ``socket.recvmsg`` in any case."""
 
-    __slots__ = ("fd", "flow", "receive", "sock", "state", "used", "wants_write")
+    __slots__ = ("fd", "flow", "key", "read", "receive", "sock", "state", "used", "wants_write")
 
     def __init__(self, sock: socket.socket, context: ssl.SSLContext | None, host: str) -> None:
         self.sock: Any = sock
         self.fd = sock.fileno()
         self.state: State = "connecting"
         self.used = False
+        self.key = 0  # what the ring calls it, where there is one,
+        self.read = False  # and whether anyone is told of what comes
         self.wants_write = False
         self.flow: Flow | None = None
         self.receive: Callable[[int, int], tuple[bytes, list[Any], int, Any]] = sock.recvmsg

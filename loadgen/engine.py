@@ -14,7 +14,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from time import perf_counter, sleep
+from time import perf_counter
 from typing import NamedTuple
 
 from firsttoken.loadgen.agenda import Agenda
@@ -116,6 +116,8 @@ class Engine:
         """Run from ``zero`` (monotonic clock) to the end."""
         self._zero = zero
         _go_first()
+        self._network.open()
+        self.gauges.reading = self._network.sockets.name
         with _few_collections():
             try:
                 self._loop()
@@ -151,16 +153,14 @@ class Engine:
 
         While much comes, it is let come for a moment: looking costs, and the kernel has the times.
         """
+        sockets = self._network.sockets
         if self._napping:
-            left = min(due, self._looked + NAP_S) - now
-            if left > 0:
-                sleep(left)
-            count = self._network.look(0)
+            count = sockets.nap(min(due, self._looked + NAP_S) - now)
             self._looked = self.now()
         elif self._read or self._digest:
-            count = self._network.look(0)
+            count = sockets.look()
         else:
-            count = self._network.wait(due - now, tick - now)
+            count = sockets.wait(due - now, tick - now)
         self._events += count
 
     def _issue(self, now: float) -> None:
@@ -209,7 +209,7 @@ class Engine:
         if now - self._housekept < TICK_S * 5:
             return
         rate = self._events / (now - self._housekept)
-        self._napping = self._network.stamped and rate > (BUSY_PER_S / (1 + self._napping))
+        self._napping = self._network.sockets.stamped and rate > (BUSY_PER_S / (1 + self._napping))
         self._events, self._housekept = 0, now
         self._network.set_clock()
         if now >= self._sweep:

@@ -1,4 +1,8 @@
-"""One request on its way: its bytes and their times as they came, and what they were read as."""
+"""One request on its way: what came and when, and what it was read as.
+
+Nearly all that comes are events that are like the one before but for their text.  Of those only
+the time is kept, the moment they come; whatever looks different is kept, and read later.
+"""
 
 from array import array
 from bisect import bisect_right
@@ -16,6 +20,11 @@ __all__ = ["Clock", "Flow", "Prepared"]
 _HEAD_MAX = 65536
 ROOM, ROOM_MAX = 479, 1 << 16
 """How much is read at once: an event and its chunk mostly fit into what is cheap to allocate."""
+TRIES = 4
+"""So many parts of a stream that look new are read at once, in case the next ones are like them."""
+_NONE: dict[int, bytes] = {}
+# A response in chunks ends with an empty line; so does each chunk of events that end with CRLF.
+_MAY_BE_LAST = b"\r\n\r\n"
 
 
 class Prepared(NamedTuple):
@@ -43,10 +52,10 @@ class Clock:
         self.second = wall_ns // 1_000_000_000
         self.offset = monotonic - (wall_ns - self.second * 1_000_000_000) * 1e-9
 
-    def times(self, stamps: Sequence[bytes]) -> list[float]:
-        """Stamps as seconds on the monotonic clock."""
+    def times(self, stamps: bytes | bytearray) -> list[float]:
+        """Stamps, 16 bytes each, as seconds on the monotonic clock."""
         numbers = array("q")
-        numbers.frombytes(b"".join(stamps))
+        numbers.frombytes(stamps)
         seconds, nanoseconds = numbers[::2], numbers[1::2]
         found: list[float] = []
         at = 0
@@ -59,18 +68,19 @@ class Clock:
 
 
 class Flow:
-    """What ``receive`` gave is kept in ``parts``, with a time (``times``) or stamp for each.
+    """What is read into it: ``take`` each part, or where it is usual, ``tokens`` its stamp alone.
 
-    ``watch`` is whether each part has to be looked at when it comes.  All times are monotonic.
+    A part is usual if it begins with what ``starts`` has for its length, and ends with ``end``.
+    All times are monotonic.
     """
 
     __slots__ = (
         "_answer",
         "bytes",
         "dials",
+        "end",
         "ended",
         "error",
-        "fd",
         "first_byte",
         "intended",
         "parts",
@@ -83,8 +93,10 @@ class Flow:
         "sent",
         "stamps",
         "started",
+        "starts",
         "status",
-        "times",
+        "tokens",
+        "tries",
         "unsent",
         "user",
         "watch",
@@ -99,7 +111,6 @@ class Flow:
         self.started = started
         self.user = user
         self.receive: Callable[[int, int], tuple[bytes, list[tuple[int, int, bytes]], int, object]]
-        self.fd = -1
         self.retry = False
         self.dials = 0
         self.restart()
@@ -112,27 +123,52 @@ class Flow:
         self.ended: float | None = None
         self.status: int | None = None
         self.error: str | None = None
+        self.starts, self.end = _NONE, b""
+        self.tokens = bytearray()  # stamps of usual parts, which came before ``parts``
         self.parts: list[bytes] = []
-        self.times = array("d")
-        self.stamps: list[bytes] = []
+        self.stamps = bytearray()
         self.reader: Reader | None = None
         self._answer: Answer | None = None
         self.bytes = 0
         self.watch = True
+        self.tries = TRIES
         self.room = ROOM
+
+    def take(self, data: bytes, stamp: bytes) -> bool:
+        """Take a part that is not known to be usual; returns whether it has to be read now."""
+        if self.starts is not _NONE and self.reader is not None:
+            count = self.reader.usual(data)
+            if count:
+                self.tokens += stamp * count
+                self.bytes += len(data)
+                return False
+        self.starts = _NONE  # until this has been read
+        self.parts.append(data)
+        self.stamps += stamp
+        if self.watch or data.endswith(_MAY_BE_LAST):
+            return True
+        self.tries -= 1
+        return self.tries >= 0
 
     def digest(self, dialect: Dialect, clock: Clock, *, stream: bool) -> float | None:
         """Read what has come, and let go of it; returns the time of the last part.
 
         Raises WireError where it is not HTTP.
         """
+        last = None
+        if self.tokens:
+            assert self.reader is not None  # noqa: S101
+            usual = clock.times(self.tokens)
+            self.reader.tokens(usual)
+            self.tokens.clear()
+            last = usual[-1]
         parts = self.parts
         if not parts:
-            return None
+            return last
+        times: Sequence[float] = clock.times(self.stamps)
+        last = times[-1]
         if len(parts[-1]) == self.room:
             self.room = min(4 * self.room, ROOM_MAX)
-        times: Sequence[float] = clock.times(self.stamps) if self.stamps else self.times
-        last = times[-1]
         if self.first_byte is None:
             self.first_byte = times[0]
         if self.reader is None:
@@ -140,10 +176,14 @@ class Flow:
             if rest is None:
                 return last
             parts, times = ([rest], [last]) if rest else ([], [])
-        self.parts, self.times, self.stamps = [], array("d"), []
+        self.parts = []
+        self.stamps.clear()
         self.bytes += sum(map(len, parts))
-        assert self.reader is not None  # noqa: S101
-        self.reader.feed(times, parts)
+        reader = self.reader
+        assert reader is not None  # noqa: S101
+        reader.feed(times, parts)
+        if reader.learnt:
+            self.starts, self.end = reader.starts, reader.end
         return last
 
     def answer(self) -> Answer:

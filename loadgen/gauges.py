@@ -5,7 +5,7 @@ from array import array
 from collections.abc import Sequence
 
 from firsttoken.loadgen.judge import wilson
-from firsttoken.loadgen.record import Generator
+from firsttoken.loadgen.record import Generator, Reading
 from firsttoken.loadgen.summary import percentile
 
 __all__ = ["Gauges", "at_least"]
@@ -20,6 +20,7 @@ class Gauges:
         self._start, self._end = start, end
         self._lags = array("f")
         self._late = array("f")
+        self.reading: Reading | None = None
         self._first: tuple[float, float] | None = None
         self._last: tuple[float, float] | None = None
 
@@ -49,6 +50,7 @@ class Gauges:
             whole._lags.extend(one._lags)
             whole._late.extend(one._late)
         busiest = max(several, key=cls._share)
+        whole.reading = busiest.reading
         whole._first, whole._last = busiest._first, busiest._last
         return whole
 
@@ -70,6 +72,7 @@ class Gauges:
             late_wakeups=_rounded(late, 0.99),
             held_back=held_back,
             turns_dropped=turns_dropped,
+            reading=self.reading,
             lag_p99_low=round(at_least(lags, 0.99), 6),
         )
 

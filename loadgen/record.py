@@ -15,6 +15,7 @@ __all__ = [
     "ErrorClass",
     "Generator",
     "Phase",
+    "Reading",
     "Record",
     "Run",
     "ShardResult",
@@ -26,6 +27,9 @@ INTERRUPTED = "interrupted"
 """The error of a request that the generator itself broke off because the run was stopped."""
 
 Phase = Literal["warmup", "measure", "cooldown", "drain"]
+
+Reading = Literal["io_uring", "epoll"]
+"""How the load generator learns what its sockets have got."""
 
 ErrorClass = Literal[
     "refused",
@@ -133,7 +137,8 @@ class Generator:
     its 99th percentile is at least, with 97.5 % confidence; ``late_wakeups`` is the
     99th percentile of the event loop's own lateness; ``held_back`` counts requests that had to
     wait for ``max_in_flight``; ``turns_dropped`` those that were not sent, because the turn
-    before them failed; ``cpu_share`` is CPU time over time, of one core.
+    before them failed; ``cpu_share`` is CPU time over time, of one core; ``reading`` how its
+    sockets were read.
     """
 
     cpu_share: float = 0.0
@@ -144,6 +149,7 @@ class Generator:
     held_back: int = 0
     lag_p99_low: float = 0.0
     turns_dropped: int = 0
+    reading: Reading | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

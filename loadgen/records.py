@@ -249,6 +249,6 @@ def _shard(row: dict[str, Any]) -> ShardResult:
 
 def _record(row: dict[str, Any], version: str) -> Record:
     # The first version had gaps in seconds.
-    unit = 1e-6 if version == VERSION else 1.0
-    gaps = array("d", [round(gap * unit, 6) for gap in row["gaps"]])
+    unit = 1e6 if version == VERSION else 1.0
+    gaps = array("d", map(unit.__rtruediv__, row["gaps"]))
     return Record(**{name: row[name] for name in _PLAIN if name in row}, gaps=gaps)

@@ -37,6 +37,11 @@ class Decoder:
         begun = self._start or self._rest or self._pieces or self._data or self._name
         return not (begun or self._after_cr)
 
+    @property
+    def fresh(self) -> bool:
+        """Whether nothing has come at all."""
+        return self._start and not self._rest
+
     def feed(self, data: bytes) -> list[Event]:
         """The events that ``data`` completes."""
         if self._start:

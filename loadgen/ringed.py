@@ -1,0 +1,156 @@
+"""Sockets by io_uring: one call gives what all of them have got, and when each part came."""
+
+import errno
+import struct
+import time
+
+from firsttoken.loadgen.connection import Connection
+from firsttoken.loadgen.flow import Flow
+from firsttoken.loadgen.record import Reading
+from firsttoken.loadgen.ring import BUFFER, BUFFER_SIZE, HEADER, MORE, STAMPED, TIME, Ring
+from firsttoken.loadgen.sockets import Listener
+
+__all__ = ["Ringed"]
+
+# As many are taken at once: what is due meanwhile waits for less than half a millisecond.
+_BATCH = 64
+_BOTH = BUFFER | MORE
+_STAMP = struct.Struct("=qq")
+
+
+class Ringed:
+    """Connections without TLS.  Made by the thread that uses it; raises OSError where refused.
+
+    Each connection has an even number of its own for what is received and the next odd one for
+    when it can be written to; no number is used again, so that what the kernel still says of a
+    connection that was dropped is told apart from all others, whatever its file was called.
+    """
+
+    name: Reading = "io_uring"
+    stamped = True
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._ring = Ring()
+        self._flows: dict[int, Flow] = {}
+        self._connections: dict[int, Connection] = {}
+        self._waiting: set[int] = set()  # those that wait to be written to
+        self._next = 0
+
+    def opening(self, connection: Connection, *, write: bool = True) -> None:
+        """Give it its number, and wait for it."""
+        assert write  # noqa: S101 (only TLS reads before it is ready)
+        self._next += 2
+        connection.key = self._next
+        self._connections[connection.key] = connection
+        self.writes(connection)
+
+    def reads(self, connection: Connection, flow: Flow) -> None:
+        """What comes from now on is a flow's; the kernel is asked for it once a connection."""
+        self._flows[connection.key] = flow
+        if not connection.read:
+            connection.read = True
+            self._ring.receive(connection.fd, connection.key)
+
+    def writes(self, connection: Connection) -> None:
+        """Ask once for room."""
+        self._waiting.add(connection.key)
+        self._ring.writable(connection.fd, connection.key + 1)
+
+    def rests(self, connection: Connection) -> None:
+        """What it still receives is nobody's."""
+        self._flows.pop(connection.key, None)
+
+    def drop(self, connection: Connection) -> None:
+        """Have the kernel let go of it too: it holds the socket for as long as it reads.
+
+        At once, while the file still has its name: another might be opened under it.
+        """
+        key, ring = connection.key, self._ring
+        self._flows.pop(key, None)
+        if self._connections.pop(key, None) is None:
+            return
+        if connection.read:
+            ring.cancel(key)
+        if key in self._waiting:
+            self._waiting.remove(key)
+            ring.cancel(key + 1)
+        ring.submit()
+
+    def look(self) -> int:
+        """Take what has come."""
+        self._ring.enter(_BATCH, 0)
+        return self._take()
+
+    def nap(self, seconds: float) -> int:
+        """Sleep until a batch has come, or for that long, and take what has come."""
+        self._ring.enter(_BATCH, seconds)
+        return self._take()
+
+    def wait(self, due: float, other: float) -> int:
+        """Take what comes first."""
+        self._ring.enter(1, min(due, other))
+        return self._take()
+
+    def close(self) -> None:
+        """Close the ring."""
+        self._ring.close()
+
+    def _take(self) -> int:
+        ring, flows = self._ring, self._flows
+        memory, start = ring.memory, ring.start
+        found = ring.completions()
+        held = 0
+        for key, result, flags in found:
+            flow = flows.get(key)
+            if flow is None or flags & _BOTH != _BOTH:
+                held += flags & BUFFER
+                self._other(key, result, flags)
+                continue
+            held += 1
+            at = start + (flags >> 16) * BUFFER_SIZE
+            part = memory[at : at + result]
+            begin = flow.starts.get(result - HEADER)
+            if (
+                begin is not None
+                and part.startswith(begin, HEADER)
+                and part.endswith(flow.end)
+                and part[STAMPED]
+            ):
+                flow.tokens += part[TIME:HEADER]
+                flow.bytes += result - HEADER
+            else:
+                self._unusual(flow, part)
+        ring.free(held)
+        return len(found)
+
+    def _unusual(self, flow: Flow, part: bytes) -> None:
+        if part[STAMPED]:
+            stamp = part[TIME:HEADER]
+        else:  # the kernel had only begun to take times
+            stamp = _STAMP.pack(*divmod(time.time_ns(), 1_000_000_000))
+        if flow.take(part[HEADER:], stamp):
+            self._listener.settle(flow)
+
+    def _other(self, key: int, result: int, flags: int) -> None:
+        """Something else than the usual: an end, a connection made, bytes that nobody awaits."""
+        connection = self._connections.get(key & ~1)
+        if connection is None:
+            return  # dropped
+        if key & 1:
+            self._waiting.discard(connection.key)
+            self._listener.happened(connection)
+            return
+        flow = self._flows.get(key)
+        ended = not flags & MORE
+        if result > HEADER and flow is not None:
+            if ended:
+                self._ring.receive(connection.fd, key)
+            at = self._ring.start + (flags >> 16) * BUFFER_SIZE
+            self._unusual(flow, self._ring.memory[at : at + result])
+        elif result == -errno.ENOBUFS:  # more came at once than there are buffers for
+            self._ring.receive(connection.fd, key)
+        elif flow is not None:
+            self._listener.closed(flow)
+        else:
+            self._listener.happened(connection)

@@ -1,0 +1,59 @@
+"""What the network wants of the system: to be told of its sockets, and given what they have got.
+
+Two ways of reading have this seam: ``ringed`` (io_uring) and ``polled`` (epoll).
+"""
+
+from typing import Protocol
+
+from firsttoken.loadgen.connection import Connection
+from firsttoken.loadgen.flow import Flow
+from firsttoken.loadgen.record import Reading
+
+__all__ = ["Listener", "Sockets"]
+
+
+class Listener(Protocol):
+    """Who is told."""
+
+    def settle(self, flow: Flow) -> None:
+        """Something came that may be the last of an answer, or has to be looked at for itself."""
+
+    def closed(self, flow: Flow) -> None:
+        """The server closed the connection, or broke it, while an answer was awaited."""
+
+    def happened(self, connection: Connection) -> None:
+        """A connection can be written to, or has got what nobody asked for: most often its end."""
+
+
+class Sockets(Protocol):
+    """Connections, watched; ``stamped`` is whether the kernel's times come with the bytes."""
+
+    name: Reading
+    stamped: bool
+
+    def opening(self, connection: Connection, *, write: bool = True) -> None:
+        """Tell once it can be written to (or else read from): it is not ready yet."""
+
+    def reads(self, connection: Connection, flow: Flow) -> None:
+        """Put what comes from now on into a flow."""
+
+    def writes(self, connection: Connection) -> None:
+        """A request did not fit: tell once there is room again."""
+
+    def rests(self, connection: Connection) -> None:
+        """Nothing is to come from now on."""
+
+    def drop(self, connection: Connection) -> None:
+        """It is about to be closed: nothing of it may be told any more."""
+
+    def look(self) -> int:
+        """Take what has come, or a part of it; returns of how many times it came."""
+
+    def nap(self, seconds: float) -> int:
+        """Let things come for so long, at most, and take them."""
+
+    def wait(self, due: float, other: float) -> int:
+        """Wait until something comes, or is ``due`` (to the microsecond), or until ``other``."""
+
+    def close(self) -> None:
+        """Let go of the system."""
