@@ -41,6 +41,7 @@ class Reader:
         # How usual parts look: an event up to its text and behind it; and parts, by their length.
         self._before = self._after = self.end = b""
         self.starts: dict[int, bytes] = {}
+        self._held = b""  # the beginning of a part that looks usual so far
         self._whole = bytearray()  # of a body that is no event stream
 
     @property
@@ -76,20 +77,24 @@ class Reader:
     def feed(self, times: Sequence[float], parts: Sequence[bytes]) -> None:
         """Take parts of the response behind its head, with their arrivals.  Raises WireError."""
         for time, part in zip(times, parts, strict=True):
-            count = self.usual(part) if self.learnt else 0
-            if count:
+            rest = self._held + part if self._held else part
+            self._held = b""
+            if self.recognises:
+                count, rest = self._usual(rest)
                 self._answer.times.extend([time] * count)
-            else:
-                self._one(time, part)
+                if self._begins(rest):
+                    self._held = rest
+                    continue
+            if rest:
+                self._one(time, rest)
 
     def usual(self, part: bytes) -> int:
         """How many usual events are in a part, 0 if there is anything else in it.
 
-        May be asked only while it is known how one looks (``learnt``).
+        May be asked only while usual parts may come (``learnt``).
         """
-        if part.startswith(self._start(len(part))) and part.endswith(self.end):
-            return 1
-        return self._several(part)
+        count, rest = self._usual(part)
+        return 0 if rest else count
 
     def finish(self) -> Answer:
         """The answer, once the body has ended."""
@@ -111,6 +116,11 @@ class Reader:
     @property
     def learnt(self) -> bool:
         """Whether it is known how a usual part looks, and one may come now."""
+        return self.recognises and not self._held
+
+    @property
+    def recognises(self) -> bool:
+        """Whether it is known how a usual part looks, and at most a piece of one has come."""
         return bool(self.end) and self._framer.between_chunks and self._decoder.between
 
     def _start(self, length: int) -> bytes:
@@ -127,21 +137,31 @@ class Reader:
         self.starts[length] = start if sound else b"\0"
         return self.starts[length]
 
-    def _several(self, part: bytes) -> int:
-        """How many usual events came together in a part; 0 if it holds anything else."""
+    def _usual(self, part: bytes) -> tuple[int, bytes]:
+        """How many usual events a part begins with, and what comes behind them."""
+        if part.startswith(self._start(len(part))) and part.endswith(self.end):
+            return 1, b""
         pieces = part.split(b"\r\n")
-        if len(pieces) < 5 or pieces[-1]:
-            return 0
         before, after, room = self._before, self._after, len(self._before) + len(self._after)
-        for size, event in zip(pieces[:-1:2], pieces[1::2], strict=True):
+        count = at = 0
+        # Whole chunks only: what stands behind the last break is another's beginning.
+        for size, event in zip(pieces[:-1:2], pieces[1:-1:2], strict=False):
             if (
                 not room <= len(event) < 2 * room
                 or b"%x" % len(event) != size
                 or not event.startswith(before)
                 or not event.endswith(after)
             ):
-                return 0
-        return len(pieces) // 2
+                break
+            count += 1
+            at += len(size) + len(event) + 4
+        return count, part[at:]
+
+    def _begins(self, part: bytes) -> bool:
+        """Whether this is a piece of a chunk with no whole event in it: the rest is waited for."""
+        longest = 2 * (len(self._before) + len(self._after))
+        ends_line = part.endswith((b"\r", b"\n"))
+        return 0 < len(part) < longest and not ends_line and part.count(b"\r\n") < 2
 
     def _learn(self, body: bytes, state: tuple[object, ...]) -> None:
         """Note how an event looks around its text, if nothing but a piece of text was in it.

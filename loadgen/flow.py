@@ -21,7 +21,7 @@ _HEAD_MAX = 65536
 ROOM, ROOM_MAX = 479, 1 << 16
 """How much is read at once: an event and its chunk mostly fit into what is cheap to allocate."""
 TRIES = 4
-"""So many parts of a stream that look new are read at once, in case the next ones are like them."""
+"""So many parts that look new are read at once, one after another, to know those that follow."""
 _NONE: dict[int, bytes] = {}
 # A response in chunks ends with an empty line; so does each chunk of events that end with CRLF.
 _MAY_BE_LAST = b"\r\n\r\n"
@@ -184,6 +184,8 @@ class Flow:
         reader.feed(times, parts)
         if reader.learnt:
             self.starts, self.end = reader.starts, reader.end
+        if reader.recognises:
+            self.tries = TRIES
         return last
 
     def answer(self) -> Answer:

@@ -37,7 +37,7 @@ HEADER = 16 + _CONTROL
 """Bytes before the payload of each receive: its lengths, and the message with its time."""
 STAMPED, TIME = 4, 32
 """Where a header says how long the message is, 0 without one; and where the time begins."""
-BUFFER_SIZE = 1024
+BUFFER_SIZE = 2048
 BUFFER, MORE = 1, 2
 """Flags of a completion: the upper half names the buffer that it filled; others will follow."""
 Completion = tuple[int, int, int]
