@@ -24,7 +24,7 @@ from firsttoken.loadgen.record import VERSION, Generator, Run, ShardResult
 from firsttoken.loadgen.records import Writer, read
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.shards import Shard
-from firsttoken.loadgen.target import client_for, reach
+from firsttoken.loadgen.target import Served, client_for, reach
 from firsttoken.loadgen.worker import Ended, Share, Snapshot, Worker
 from firsttoken.loadgen.workload import plan, schedule_hash, workload_of
 
@@ -160,9 +160,8 @@ async def run_load(
     workload = workload_of(load, counter(load))
     served = await reach(client, load, workload)
     vocabulary = await learn(client, load, served.model)
-    file = out or Path(tempfile.mkdtemp(prefix="firsttoken-")) / "records.jsonl"
-    try:
-        part = part or Part(Shard(), secrets.token_hex(8))
+    part = part or Part(Shard(), secrets.token_hex(8))
+    with _place(out) as file:
         share = Share(
             part.shard.load(load),
             client.target,
@@ -174,30 +173,7 @@ async def run_load(
             part.shard,
             tallied=listen is not None,
         )
-        settings = {**load.public(), "prompt_source": vocabulary.source}
-        if part.shard.of > 1:
-            settings[SHARD] = {
-                "index": part.shard.index,
-                "of": part.shard.of,
-                "run": part.run_id,
-                "host": socket.gethostname(),
-            }
-        if workload.skipped:
-            settings["left_out"] = dict(workload.skipped)
-        run = Run(
-            version=VERSION,
-            target=client.target,
-            model=served.model,
-            engine=served.engine,
-            started=0.0,
-            measure=(load.warmup, load.warmup + load.duration),
-            load=settings,
-            schedule_hash=schedule_hash(load, workload),
-            interrupted=False,
-            stopped=None,
-            generator=Generator(),
-            records=(),
-        )
+        run = _planned(load, share, workload, served)
         with Writer(file) as writer:
             crew = (team or _crew)(share, workload)
             try:
@@ -211,15 +187,59 @@ async def run_load(
                 await crew.close()
             writer.end(_ended(run, crew, stop))
         done = read(file)
-    except BaseException:
-        if out is None:
-            shutil.rmtree(file.parent, ignore_errors=True)
-        raise
-    if out is None and isinstance(done.records, tuple):
-        shutil.rmtree(file.parent, ignore_errors=True)
-    elif out is None:  # so many that they stay in the file, for as long as anyone asks
-        weakref.finalize(done.records, shutil.rmtree, file.parent, ignore_errors=True)
+    if out is None:
+        _let_go(done, file.parent)
     return done
+
+
+@contextlib.contextmanager
+def _place(out: Path | None) -> Iterator[Path]:
+    """Where the records go; a folder made for them is removed if there is no run."""
+    if out is not None:
+        yield out
+        return
+    folder = Path(tempfile.mkdtemp(prefix="firsttoken-"))
+    try:
+        yield folder / "records.jsonl"
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _let_go(done: Run, folder: Path) -> None:
+    """Remove a folder that was made for the records, once nobody can ask for them any more."""
+    if isinstance(done.records, tuple):
+        shutil.rmtree(folder, ignore_errors=True)
+    else:  # so many that they stay in the file
+        weakref.finalize(done.records, shutil.rmtree, folder, ignore_errors=True)
+
+
+def _planned(load: LoadFile, share: Share, workload: Workload, served: Served) -> Run:
+    """What is known of a run before its start."""
+    settings = {**load.public(), "prompt_source": share.vocabulary.source}
+    if share.shard.of > 1:
+        settings[SHARD] = {
+            "index": share.shard.index,
+            "of": share.shard.of,
+            "run": share.nonce,
+            "host": socket.gethostname(),
+        }
+    if workload.skipped:
+        settings["left_out"] = dict(workload.skipped)
+    return Run(
+        version=VERSION,
+        target=share.target,
+        model=served.model,
+        engine=served.engine,
+        started=0.0,
+        measure=(load.warmup, load.warmup + load.duration),
+        load=settings,
+        schedule_hash=schedule_hash(load, workload),
+        interrupted=False,
+        stopped=None,
+        generator=Generator(),
+        records=(),
+    )
 
 
 def _tally(crew: Crew) -> Tally:

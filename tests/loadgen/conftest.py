@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from firsttoken.loadgen.records import VERSION, Generator, Record, Run
+from firsttoken.loadgen.ring import Ring
 
 Script = Callable[["Stream", dict[str, Any]], Awaitable[None]]
 
@@ -161,6 +162,23 @@ def serve() -> Iterator[Callable[[Script], Fake]]:
     yield start
     for fake in started:
         fake.stop()
+
+
+@pytest.fixture(params=["io_uring", "epoll"])
+def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each way of reading sockets in turn; that by io_uring only where the system has it."""
+    if request.param == "epoll":
+
+        def refused() -> None:
+            raise PermissionError("as a container runtime's profile has it")
+
+        monkeypatch.setattr("firsttoken.loadgen.ringed.Ring", refused)
+        return "epoll"
+    try:
+        Ring().close()
+    except OSError as exc:
+        pytest.skip(f"no io_uring: {exc}")
+    return "io_uring"
 
 
 @pytest.fixture

@@ -43,12 +43,13 @@ async def three(stream: Any, body: dict[str, Any]) -> None:
     await stream.tokens(3)
 
 
-def test_times_are_those_of_the_server(serve: Serve) -> None:
+def test_times_are_those_of_the_server(serve: Serve, reading: str) -> None:
     async def answer(stream: Any, body: dict[str, Any]) -> None:
         await stream.tokens(4, first=0.15, gap=0.05)
 
     done = run(serve(answer).url, duration="1s", output_tokens=4)
     good = [record for record in done.measured if record.ok]
+    assert done.generator.reading == reading
     assert len(good) == len(done.measured) >= 4
     ttft, tpot, e2e = (
         statistics.median(getattr(record, name) for record in good)
@@ -90,6 +91,7 @@ def test_completions_go_to_their_own_path(serve: Serve) -> None:
     assert all(record.ok and record.output_source == "chunks" for record in done.records)
 
 
+@pytest.mark.usefixtures("reading")
 def test_a_closed_loop_keeps_its_number_in_flight_and_its_connections(serve: Serve) -> None:
     async def answer(stream: Any, body: dict[str, Any]) -> None:
         await stream.tokens(3, gap=0.01)
@@ -192,6 +194,7 @@ async def _empty(stream: Any, body: dict[str, Any]) -> None:
     await stream.end()
 
 
+@pytest.mark.usefixtures("reading")
 @pytest.mark.parametrize(
     ("script", "error", "status", "chunks"),
     [
@@ -221,6 +224,7 @@ def test_each_fault_is_a_record_with_its_name(
         assert (record.first is not None) == bool(chunks)
 
 
+@pytest.mark.usefixtures("reading")
 def test_a_server_that_goes_away_is_failures_not_a_crash(serve: Serve) -> None:
     count = 0
 
@@ -247,6 +251,7 @@ def test_failing_users_of_a_closed_loop_pause(serve: Serve) -> None:
     assert 2 <= len(done.records) <= 2 * 4
 
 
+@pytest.mark.usefixtures("reading")
 def test_a_kept_connection_that_the_server_closed_is_no_failure(serve: Serve) -> None:
     async def answer(stream: Any, body: dict[str, Any]) -> None:
         await stream.tokens(1)
@@ -258,6 +263,7 @@ def test_a_kept_connection_that_the_server_closed_is_no_failure(serve: Serve) ->
     assert [record.error for record in done.records if not record.ok] == []
 
 
+@pytest.mark.usefixtures("reading")
 def test_a_connection_that_is_to_be_closed_is_not_used_again(serve: Serve) -> None:
     async def answer(stream: Any, body: dict[str, Any]) -> None:
         event = {"choices": [{"index": 0, "delta": {"content": "a"}, "finish_reason": "stop"}]}
@@ -272,6 +278,7 @@ def test_a_connection_that_is_to_be_closed_is_not_used_again(serve: Serve) -> No
     assert fake.connections >= len(done.records)
 
 
+@pytest.mark.usefixtures("reading")
 def test_interim_answers_and_split_heads_are_read(serve: Serve) -> None:
     async def answer(stream: Any, body: dict[str, Any]) -> None:
         await stream.raw(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\nHTTP/1.1 200 O")

@@ -44,6 +44,7 @@ def test_a_stall_shows_in_every_request_that_was_due_meanwhile(fake: Any) -> Non
     assert done.generator.held_back > 0
 
 
+@pytest.mark.usefixtures("reading")
 def test_times_are_those_of_the_server_s_log(fake: Any) -> None:
     fake.configure(ttft_us=30_000, itl_us=4_000)
     done = run(fake, arrivals={"kind": "poisson", "rate": 60}, duration=1.5, output_tokens=16)
