@@ -35,17 +35,7 @@ INTERRUPTED_CODE = 130
 OBJECTIVE_HELP = "A promise to judge, such as ttft<500ms@95 or success@99.5; may be repeated."
 
 
-class _RunByDefault(click.Group):
-    """A group that takes options without a sub-command as those of ``run``."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
-            args = ["run", *args]
-        return super().parse_args(ctx, args)
-
-
 @click.group(
-    cls=_RunByDefault,
     epilog="""\b
 Examples:
   firsttoken load --target http://127.0.0.1:8000 --rate 20 --input-tokens 512 --output-tokens 128

@@ -72,9 +72,11 @@ def worst(generators: Sequence[Generator]) -> Generator:
     values = {
         field.name: max(getattr(one, field.name) for one in generators)
         for field in dataclasses.fields(Generator)
+        if field.name != "reading"
     }
     values["held_back"] = sum(one.held_back for one in generators)
-    return Generator(**values)
+    ways = {one.reading for one in generators}
+    return Generator(**values, reading=ways.pop() if len(ways) == 1 else None)
 
 
 def _indexed(runs: Sequence[Run]) -> tuple[dict[int, Run], int]:

@@ -62,6 +62,8 @@ EXTRAS = {
     "trace": "otlp",
     "validate": "validate",
 }
+# Group -> the sub-command that is meant by options without one.
+DEFAULTS = {"load": "run"}
 
 
 class NotInstalled(click.Command):
@@ -91,9 +93,17 @@ def _is_ours(missing: ImportError) -> bool:
 class LazyGroup(click.Group):
     """A group that imports a sub-command only when it is run or listed."""
 
-    def __init__(self, *arguments: Any, lazy: Mapping[str, str], **settings: Any) -> None:
+    def __init__(
+        self, *arguments: Any, lazy: Mapping[str, str], default: str | None = None, **settings: Any
+    ) -> None:
         super().__init__(*arguments, **settings)
-        self._lazy = lazy
+        self._lazy, self._default = lazy, default
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        option = bool(args) and args[0].startswith("-") and args[0] not in ctx.help_option_names
+        if self._default and option:
+            args = [self._default, *args]
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *self._lazy})
@@ -111,7 +121,7 @@ class LazyGroup(click.Group):
         if isinstance(command, click.Group) and cmd_name in MEMBERS:
             return LazyGroup(
                 command.name, command.commands, lazy=MEMBERS[cmd_name], help=command.help,
-                epilog=command.epilog,
+                epilog=command.epilog, default=DEFAULTS.get(cmd_name),
             )  # fmt: skip
         return command
 

@@ -62,6 +62,27 @@ def test_a_run_and_its_report_say_the_same(serve: Callable[..., Any], tmp_path: 
     assert told["load"]["output_tokens"] == {"kind": "fixed", "tokens": 3}
 
 
+def test_target_model_rate_and_lengths_are_all_that_it_needs_to_be_told(
+    serve: Callable[..., Any],
+) -> None:
+    async def answer(stream: Any, body: dict[str, Any]) -> None:
+        await stream.tokens(body["max_tokens"])
+
+    fake = serve(answer)
+    asked = ["--rate", "20", "--input-tokens", "512", "--output-tokens", "128"]
+    done = call(
+        "--target", fake.url, "--model", "tiny", *asked, "--duration", "2s", "--warmup", "0s"
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "TTFT" in done.stdout
+    assert "0 failed" in done.stdout
+    assert 15 <= len(fake.bodies) <= 70
+    for body in fake.bodies:
+        assert (body["model"], body["max_tokens"], body["stream"]) == ("tiny", 128, True)
+        assert len(body["messages"][0]["content"].split()) == 512
+
+
 def test_the_table_and_the_markdown_show_latencies_and_verdicts(
     serve: Callable[..., Any], tmp_path: Path
 ) -> None:

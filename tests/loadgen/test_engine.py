@@ -11,8 +11,9 @@ import pytest
 
 from firsttoken.errors import NotJudgedError, UsageError
 from firsttoken.loadgen.records import Run, read
-from firsttoken.loadgen.run import Stop, run_load, with_fast_loop
+from firsttoken.loadgen.run import Part, Stop, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
+from firsttoken.loadgen.shards import Shard
 from firsttoken.loadgen.worker import Snapshot
 
 Serve = Callable[[Callable[[Any, dict[str, Any]], Awaitable[None]]], Any]
@@ -379,26 +380,32 @@ def test_an_address_that_cannot_be_is_refused(target: str) -> None:
         run(target)
 
 
-def test_several_processes_send_the_plan_of_one(serve: Serve, tmp_path: Path) -> None:
-    arrivals = {"kind": "poisson", "rate": 60}
+def test_several_processes_and_shards_send_the_prompts_of_one(serve: Serve, tmp_path: Path) -> None:
     asked: dict[str, Any] = {
-        "arrivals": arrivals,
+        "arrivals": {"kind": "poisson", "rate": 60},
         "duration": "500ms",
         "seed": 5,
         "api": "completions",
         "prompt_tokens": {"kind": "uniform", "low": 4, "high": 40},
     }
-    plans = []
-    for processes in (1, 2):
+    sent, written = [], []
+    for processes, shards in ((1, 1), (2, 1), (1, 2)):
         fake = serve(three)
-        out = tmp_path / f"{processes}.jsonl"
-        done = run(fake.url, out, processes=processes, **asked)
-        assert all(record.ok for record in done.records)
-        sent = sorted(done.records, key=lambda record: record.index)
-        plans.append([(r.index, round(r.intended, 6), r.prompt_target) for r in sent])
-        assert {len(body["prompt"].split()) for body in fake.bodies} <= set(range(41))
-    assert plans[0] == plans[1]
-    assert len(plans[0]) > 10
+        records = []
+        for index in range(shards):
+            load = LoadFile.model_validate({**QUICK, **asked, "processes": processes})
+            out = tmp_path / f"{processes}-{shards}-{index}.jsonl"
+            part = Part(Shard(index, shards), "one run's name")
+            records += with_fast_loop(run_load(load, fake.url, out, Stop(), part=part)).records
+        assert all(record.ok for record in records)
+        records.sort(key=lambda record: record.index)
+        sent.append([(r.index, round(r.intended, 6), r.prompt_target) for r in records])
+        written.append(sorted(body["prompt"] for body in fake.bodies))
+
+    assert len(sent[0]) > 10
+    assert sent[0] == sent[1] == sent[2]
+    assert written[0] == written[1] == written[2]
+    assert len(set(written[0])) == len(sent[0])
 
 
 def test_a_stop_ends_all_processes(serve: Serve) -> None:

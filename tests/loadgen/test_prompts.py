@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from firsttoken.errors import ConfigError
 from firsttoken.loadgen.client import Client
@@ -179,3 +179,67 @@ def test_words_of_one_token_are_found_among_longer_ones() -> None:
     assert single_token_words(tokens, ["a", "long", "b"]) == {"a": 1, "b": 2}
     # What joins with its neighbours ends the search: nothing after it can be told apart.
     assert single_token_words([1, 1, 1, 5, 6, 2, 2, 2], ["a", "joined", "b"]) == {"a": 1}
+
+
+def trained(kind: str) -> Tokenizer:
+    """A tokenizer as one family of models has it, learnt from common words and rarer ones."""
+    rare = [f"{word}{ending}" for word in CANDIDATES for ending in ("ing", "ness", "-x7")]
+    text = [
+        " ".join(CANDIDATES),
+        " ".join(rare),
+        "Text: What? It's 42 (of 1,000), naïve & 日本",
+    ] * 8
+    match kind:
+        case "byte-level BPE":
+            tokenizer = Tokenizer(models.BPE())
+            tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+            alphabet = pre_tokenizers.ByteLevel.alphabet()
+            trainer: Any = trainers.BpeTrainer(vocab_size=900, initial_alphabet=alphabet)
+        case "BPE of pieces with spaces":
+            tokenizer = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>"))
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+            trainer = trainers.BpeTrainer(vocab_size=900, special_tokens=["<unk>", "<s>"])
+        case "WordPiece":
+            tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+            tokenizer.normalizer = normalizers.BertNormalizer()
+            tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+            special = ["[UNK]", "[CLS]", "[SEP]"]
+            trainer = trainers.WordPieceTrainer(vocab_size=900, special_tokens=special)
+        case _:
+            tokenizer = Tokenizer(models.Unigram())
+            tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
+            special = ["<unk>", "<s>"]
+            trainer = trainers.UnigramTrainer(
+                vocab_size=700, special_tokens=special, unk_token="<unk>"
+            )
+    trainer.show_progress = False
+    tokenizer.train_from_iterator(text, trainer)
+    return tokenizer
+
+
+@pytest.mark.parametrize("special", ["none", "before", "around"])
+@pytest.mark.parametrize(
+    "kind", ["byte-level BPE", "BPE of pieces with spaces", "WordPiece", "Unigram"]
+)
+def test_a_text_has_the_tokens_that_were_asked_for_in_each_tokenizer_s_own_count(
+    serve: Callable[..., Any], tmp_path: Path, kind: str, special: str
+) -> None:
+    tokenizer = trained(kind)
+    tokenizer.add_special_tokens(["<begin>", "<end>"])
+    if special != "none":
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<begin> $A" + (" <end>" if special == "around" else ""),
+            special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("<begin>", "<end>")],
+        )
+    file = tmp_path / "tokenizer.json"
+    tokenizer.save(str(file))
+    load = LoadFile.model_validate(
+        {"api": "completions", "tokenizer": str(file), "token_ids": False, "prompt_tokens": 16}
+    )
+    known = vocabulary(serve(never), load)
+    sizes = [*range(known.overhead + 1, 80), 500, 3000]
+    texts = [body["prompt"] for body in bodies(load, known, sizes)]
+
+    assert known.source == "tokenizer"
+    assert [len(tokenizer.encode(text).ids) for text in texts] == sizes
+    assert len({text.split()[1] for text in texts[:8]}) > 1
