@@ -129,6 +129,7 @@ def _lines(run: Run, summary: Summary, attained: Sequence[Attainment]) -> list[s
     own = run.generator
     lines.append(
         f"load generator: {own.cpu_share:.0%} of a core, lag p99 {own.lag_p99 * 1000:.1f} ms"
+        + (f", sockets by {own.reading}" if own.reading else "")
     )
     if run.shards:
         lines.append(_shards(run.shards))
