@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from firsttoken.errors import NotJudgedError, UsageError
-from firsttoken.loadgen.records import Run, read
+from firsttoken.loadgen.records import Record, Run, read
 from firsttoken.loadgen.run import Part, Stop, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.shards import Shard
@@ -391,7 +391,7 @@ def test_several_processes_and_shards_send_the_prompts_of_one(serve: Serve, tmp_
     sent, written = [], []
     for processes, shards in ((1, 1), (2, 1), (1, 2)):
         fake = serve(three)
-        records = []
+        records: list[Record] = []
         for index in range(shards):
             load = LoadFile.model_validate({**QUICK, **asked, "processes": processes})
             out = tmp_path / f"{processes}-{shards}-{index}.jsonl"
