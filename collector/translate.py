@@ -1,7 +1,7 @@
 """One source's shape to the families that it contributes, under convention names where known."""
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, partial
@@ -9,11 +9,10 @@ from itertools import repeat
 from typing import NamedTuple
 
 from firsttoken.catalogue import CONTAINER_NAME, NAMESPACE_NAME, POD_NAME, Metric
-from firsttoken.collector.numbers import canonical, scaled
 from firsttoken.collector.page import Family, Kind, Labels, Layout, Role, Shape
+from firsttoken.collector.renaming import Renaming
 from firsttoken.collector.settings import Names
 from firsttoken.exporters.profile import Profile, Translation
-from firsttoken.exporters.translation import Said
 from firsttoken.naming import unit_suffix
 
 __all__ = [
@@ -34,13 +33,6 @@ _PLACES = {
     "container": CONTAINER_NAME.name,
 }
 BOUND = {Role.BUCKET: "le", Role.VALUE: "quantile"}
-_SCALED = (Role.VALUE, Role.SUM)
-_VALUE_ONLY = frozenset({Role.VALUE})
-_ALLOWED = {
-    Kind.HISTOGRAM: frozenset({Role.BUCKET, Role.COUNT, Role.SUM, Role.CREATED}),
-    Kind.COUNTER: frozenset({Role.VALUE, Role.CREATED}),
-}
-"""The samples of a renamed family of these types."""
 
 
 class Member(NamedTuple):
@@ -136,7 +128,7 @@ class Translator:
         offers: list[Offer] = []
         fates: list[Fate] = []
         used = 0
-        shared = _Shared()
+        shared = Renaming()
         for family in shape.families:
             own, outcome = self._offers(family, page, shared)
             offers += own
@@ -150,7 +142,7 @@ class Translator:
         return Contribution(tuple(offers), tuple(fates), shape.size - used, outcomes)
 
     def _offers(
-        self, family: Family, page: frozenset[str], shared: "_Shared"
+        self, family: Family, page: frozenset[str], shared: Renaming
     ) -> tuple[list[Offer], str]:
         """What a family is offered as, and the word for what became of it."""
         if self._names == "passthrough":
@@ -217,7 +209,7 @@ def _passed(
     return Offer(name, name, family.kind, family.help, family.unit, layout, members)
 
 
-def _renamed(family: Family, translation: Translation, shared: "_Shared") -> Offer:
+def _renamed(family: Family, translation: Translation, shared: Renaming) -> Offer:
     """A family under its convention name."""
     metric = translation.metric
     kind = Kind(metric.instrument.prometheus_type)
@@ -237,128 +229,6 @@ def _renamed(family: Family, translation: Translation, shared: "_Shared") -> Off
     members = tuple(map(MEMBER, zip(*columns)))  # noqa: B905
     name, dotted, unit = metric.prometheus, metric.dotted, _unit(metric.unit, metric.prometheus)
     return Offer(name, dotted, kind, metric.help, unit, found.layout, members, metric)
-
-
-class _Renamed(NamedTuple):
-    """What becomes of a layout under a translation, whatever the family's name is."""
-
-    layout: Layout
-    sources: tuple[tuple[int, ...], ...]
-    """Of each sample the ones that it is made from."""
-    scales: tuple[Decimal | None, ...]
-    alone: bool
-    """Whether each is made from one."""
-
-
-class _Shared:
-    """What families of one page have in common, worked out once."""
-
-    def __init__(self) -> None:
-        self.placed: dict[Layout, Layout] = {}
-        """Layout of a family without a convention's name -> the same as it is served."""
-        self._said: dict[object, dict[Labels, Said | None]] = {}
-        self._attributes: dict[object, dict[Labels, Labels | None]] = {}
-        self._alike: dict[Labels, Labels] = {}
-        self._renamed: dict[Hashable, _Renamed] = {}
-
-    def renamed(self, layout: Layout, translation: Translation, kind: Kind) -> _Renamed:
-        """A layout under a translation to a metric of this kind."""
-        key = (
-            *(layout, translation.rules.same, translation.scale, translation.part, kind),
-            translation.merge == "refuse",
-        )
-        found = self._renamed.get(key)
-        if found is None:
-            found = self._renamed[key] = self._rename(layout, translation, kind)
-        return found
-
-    def _rename(self, layout: Layout, translation: Translation, kind: Kind) -> _Renamed:
-        scale = translation.scale
-        allowed = _ALLOWED.get(kind, _VALUE_ONLY)
-        if not translation.part and Role.VALUE in allowed and not any(layout.roles):
-            every = [self._named(labels, translation) for labels in layout.labels]
-            named = [labels for labels in every if labels is not None]
-            if len(set(map(id, named))) == len(every):
-                # As it nearly always is: each series becomes one.
-                count = len(named)
-                out = Layout(layout.roles, tuple(named))
-                return _Renamed(out, tuple(zip(range(count))), (scale,) * count, alone=True)
-        part = Role(f"_{translation.part}") if translation.part else None
-        found: dict[tuple[Role, int, str], list[int]] = {}
-        labels: list[Labels] = []
-        before: Labels | None = None
-        attributes: Labels | None = None
-        for place, (had, rest) in enumerate(zip(layout.roles, layout.labels, strict=True)):
-            role = Role.VALUE if had is part else had
-            if (part and had is not part) or role not in allowed:
-                continue
-            limit = None
-            if role is Role.BUCKET:
-                rest, limit = _apart(rest)
-                if limit is None:
-                    continue
-            # A histogram's buckets share all but their bound.
-            if rest != before:
-                before, attributes = rest, self._named(rest, translation)
-            if attributes is None:
-                continue
-            key = (role, id(attributes), limit[1] if limit else "")
-            if key in found:
-                found[key].append(place)
-                continue
-            found[key] = [place]
-            labels.append((*attributes, _scaled(limit, scale)) if limit else attributes)
-        first_only = translation.merge == "refuse"
-        sources = [(places[0],) if first_only else tuple(places) for places in found.values()]
-        roles = tuple([key[0] for key in found])
-        return _Renamed(
-            Layout(roles, tuple(labels)),
-            tuple(sources),
-            tuple([scale if role in _SCALED else None for role in roles])
-            if scale is not None
-            else (None,) * len(roles),
-            first_only or len(sources) == sum(map(len, sources)),
-        )
-
-    def _named(self, had: Labels, translation: Translation) -> Labels | None:
-        """Attribute names and values of a series, or None if it is not served.
-
-        The same ones are the same object.
-        """
-        rules = translation.rules
-        known = self._attributes.setdefault(rules.same, {})
-        found = known.get(had, ())
-        if found == () and had not in known:
-            reading = self._said.setdefault(rules.reading, {})
-            said = reading.get(had)
-            if said is None and had not in reading:
-                said = reading[had] = rules.read(dict(had))
-            found = None
-            if said is not None:
-                given = rules.complete(said)
-                items = given.items() if all(given.values()) else _full(given)
-                attributes = tuple(items)
-                found = self._alike.setdefault(attributes, attributes)
-            known[had] = found
-        return found
-
-
-def _full(attributes: Mapping[str, str]) -> list[tuple[str, str]]:
-    return [item for item in attributes.items() if item[1]]
-
-
-def _apart(labels: Labels) -> tuple[Labels, tuple[str, str] | None]:
-    """A bucket's labels without its bound, and the bound."""
-    for place, item in enumerate(labels):
-        if item[0] == "le":
-            return labels[:place] + labels[place + 1 :], item
-    return labels, None
-
-
-def _scaled(limit: tuple[str, str], scale: Decimal | None) -> tuple[str, str]:
-    if scale is None:
-        return limit
-    return limit[0], canonical(scaled(limit[1].encode(), scale).decode())
 
 
 @lru_cache(maxsize=1024)

@@ -1,12 +1,11 @@
 """Lines up to their numbers: what the text format and OpenMetrics write in the same way."""
 
 import math
-import re
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from firsttoken.collector.form import Form, needs_quotes
-from firsttoken.collector.numbers import canonical
+from firsttoken.collector.labels import LabelText, apart, has_escapes, quoted
 from firsttoken.collector.page import Kind, Labels, Layout, Role
 from firsttoken.collector.translate import BOUND, Member, Offer, named
 
@@ -53,94 +52,6 @@ class Block(NamedTuple):
     arrangement: Arrangement
 
 
-_ESCAPED = re.compile(r'[\\\n"]')
-_NUMERAL = re.compile(
-    r"[+-]?(?:(?:[0-9]+[.]?[0-9]*|[.][0-9]+)(?:[eE][+-]?[0-9]+)?|inf|Inf)|[nN]a[nN]"
-)
-
-
-class _Labels:
-    """Labels as lines have them; each set of labels is worked out once for a page."""
-
-    def __init__(self, form: Form) -> None:
-        self._form = form
-        self._shown: dict[Labels, str] = {}
-        self._tails: dict[Labels, bytes] = {}
-        self._keys: dict[str, str] = {}
-        self._texts: dict[tuple[str, str], str] = {}
-        self._clash = False
-        """Whether two labels of this page are one in this form."""
-        self._first: dict[frozenset[str], str] = {}
-        self._limits: dict[tuple[str, str], tuple[float, bytes]] = {}
-
-    def shown(self, labels: Labels) -> str:
-        """Name and value of each, joined; the same for the same labels in another order."""
-        found = self._shown.get(labels)
-        if found is None:
-            found = self._shown[labels] = self._joined(labels)
-        return found
-
-    def tail(self, labels: Labels) -> bytes:
-        """What stands between a line's name and its number."""
-        found = self._tails.get(labels)
-        if found is None:
-            shown = self.shown(labels)
-            found = self._tails[labels] = f"{{{shown}}} ".encode() if shown else b" "
-        return found
-
-    def _joined(self, labels: Labels) -> str:
-        known = self._texts
-        try:
-            texts = [known[item] for item in labels]
-        except KeyError:
-            for item in labels:
-                if item not in known:
-                    known[item] = self._text(item)
-            texts = [known[item] for item in labels]
-        if self._clash:
-            # Of two labels of one name the first counts.
-            first: dict[str, str] = {}
-            for (label, _), text in zip(labels, texts, strict=True):
-                first.setdefault(self._keys[label], text)
-            texts = list(first.values())
-        return self._first.setdefault(frozenset(texts), ",".join(texts))
-
-    def _text(self, item: tuple[str, str]) -> str:
-        """A label's name and value as a line has them."""
-        label, value = item
-        key = self._keys.get(label)
-        if key is None:
-            key = self._form.label(label)
-            if self._form.utf8 and needs_quotes(key, label=True):
-                key = _quoted(key)
-            self._clash |= key in self._keys.values()
-            self._keys[label] = key
-        return f"{key}={_quoted(value)}"
-
-    def limit(self, bound: str, text: str) -> tuple[float, bytes]:
-        """A bound as a number (minus infinity if it is none), and the end of a line's tail."""
-        found = self._limits.get((bound, text))
-        if found is None:
-            number = _number(text)
-            shown = _quoted(canonical(text) if self._form.openmetrics else text)
-            found = -math.inf if number is None else number, f"{bound}={shown}}} ".encode()
-            self._limits[bound, text] = found
-        return found
-
-    def bound(self, labels: Labels, bound: str) -> float | None:
-        """The number of a bound, if there is one; minus infinity if it is no number."""
-        limit = _apart(labels, bound)[1]
-        return None if limit is None else self.limit(bound, limit[1])[0]
-
-
-def _apart(labels: Labels, bound: str) -> tuple[Labels, tuple[str, str] | None]:
-    """The labels without ``bound``, and that."""
-    if labels and labels[-1][0] == bound:
-        return labels[:-1], labels[-1]
-    limit = next((item for item in labels if item[0] == bound), None)
-    return tuple([item for item in labels if item is not limit]) if limit else labels, limit
-
-
 Fits = Callable[[Role, Labels], bool]
 """Whether a format has a line for a sample."""
 
@@ -154,7 +65,7 @@ class Writer:
 
     def __init__(self, form: Form) -> None:
         self.form = form
-        self.labels = _Labels(form)
+        self.labels = LabelText(form)
         self._arranged: dict[tuple[Layout, Kind, Hashable], Arrangement] = {}
         self._names: dict[str, str] = {}
 
@@ -178,7 +89,7 @@ class Writer:
             names[Role.CREATED] = self.form.name(*named(Role.CREATED, family))
         heads = {role: f"\n{name}".encode() for role, name in names.items()}
         if self.quotes(shown):
-            heads = {role: f"\n{{{_quoted(name)}".encode() for role, name in names.items()}
+            heads = {role: f"\n{{{quoted(name)}".encode() for role, name in names.items()}
             lines = [_quoted_line(heads[r], t) for r, t in zip(roles, tails, strict=True)]
         elif len(heads) == 1:
             head = heads[roles[0]]
@@ -257,7 +168,7 @@ class Writer:
             bound = bounds.get(role)
             limit = None
             if bound is not None:
-                rest, limit = _apart(rest, bound)
+                rest, limit = apart(rest, bound)
             if rest != before:
                 before, alone = rest, self.labels.tail(rest)
                 group = groups.setdefault(self.labels.shown(rest), [])
@@ -272,14 +183,14 @@ class Writer:
 
     def header(self, name: str, said: str | None, kind: str, unit: str = "") -> bytes:
         """The comments of a family."""
-        shown = _quoted(name) if self.quotes(name) else name
+        shown = quoted(name) if self.quotes(name) else name
         text = f"\n# TYPE {shown} {kind}"
         if said is not None:
             text = f"\n# HELP {shown} {self._help(said)}{text}"
         return (f"{text}\n# UNIT {shown} {unit}" if unit else text).encode()
 
     def _help(self, text: str) -> str:
-        if text.isalnum() or not _ESCAPED.search(text):
+        if not has_escapes(text):
             return text
         escaped = text.replace("\\", "\\\\").replace("\n", "\\n")
         return escaped.replace('"', '\\"') if self.form.openmetrics else escaped
@@ -320,19 +231,3 @@ def _is_whole(metric: Sequence[_Line], kind: Kind) -> bool:
 def _quoted_line(head: bytes, tail: bytes) -> bytes:
     """A line whose name stands in quotes among its labels."""
     return head + (b"," + tail[1:] if tail[:1] == b"{" else b"} ")
-
-
-def _number(text: str) -> float | None:
-    """The number that every reader, whatever it is written in, takes a bound for; or None."""
-    if not _NUMERAL.fullmatch(text):
-        return None
-    number = float(text)
-    # Too large for a number is an error to some; infinity has a spelling of its own.
-    return number if math.isfinite(number) or not text[-1:].isdigit() else None
-
-
-def _quoted(text: str) -> str:
-    if text.isalnum() or not _ESCAPED.search(text):
-        return f'"{text}"'
-    escaped = text.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
-    return f'"{escaped}"'
