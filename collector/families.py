@@ -93,6 +93,7 @@ class _Types:
         self._kinds: dict[str, Kind] = {}
         self._page_names: dict[str, str] = {}
         self._described = described
+        self._units = any(what == "UNIT" for what, _ in described)
         for (what, name), said in described.items():
             if what == "TYPE":
                 # Some servers send OpenMetrics' names as the text format.
@@ -128,15 +129,10 @@ class _Types:
         """A family with its metadata."""
         page_name = self._page_names.get(name, name)
         said_help = self._described.get(("HELP", page_name))
-        said_unit = self._described.get(("UNIT", page_name))
-        return Family(
-            name=name,
-            kind=self._kinds.get(name, Kind.UNKNOWN),
-            help=said_help.text if said_help else None,
-            unit=said_unit.text.strip() if said_unit else "",
-            layout=layout,
-            places=places,
-        )
+        said_unit = self._described.get(("UNIT", page_name)) if self._units else None
+        told = said_help.text if said_help else None
+        unit = said_unit.text.strip() if said_unit else ""
+        return Family(name, self._kinds.get(name, Kind.UNKNOWN), told, unit, layout, places)
 
 
 def _text_name(name: str, kind: Kind) -> str:

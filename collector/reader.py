@@ -153,14 +153,14 @@ class _Page:
         """The lines that are samples."""
 
     def add(self, text_lines: Sequence[bytes]) -> None:
-        before, plain = self._before.get, self._plain
+        before, plain = self._before.get if self._before else None, self._plain
         names, sets, made = plain.names.get, plain.sets.get, tuple.__new__
         known, order, values = self.known, self.order, self.values
         places, beginnings = self._places, self._beginnings
         for line in text_lines:
             cut = line.rfind(b" ") + 1
             head = line[:cut]
-            found = before(head)
+            found = before(head) if before else None
             if found is None:
                 begin = line[:1]
                 if begin == b"#" or (begin in _WHITE and not _is_sample(line)):

@@ -8,7 +8,7 @@ from functools import lru_cache, partial
 from itertools import repeat
 from typing import NamedTuple
 
-from firsttoken.catalogue import CONTAINER_NAME, NAMESPACE_NAME, POD_NAME, Metric
+from firsttoken.catalogue import CONTAINER_NAME, NAMESPACE_NAME, POD_NAME, Instrument, Metric
 from firsttoken.collector.page import Family, Kind, Labels, Layout, Role, Shape
 from firsttoken.collector.renaming import Renaming
 from firsttoken.collector.settings import Names
@@ -32,6 +32,7 @@ _PLACES = {
     "namespace": NAMESPACE_NAME.name,
     "container": CONTAINER_NAME.name,
 }
+_KINDS = {instrument: Kind(instrument.prometheus_type) for instrument in Instrument}
 BOUND = {Role.BUCKET: "le", Role.VALUE: "quantile"}
 
 
@@ -131,12 +132,16 @@ class Translator:
         shared = Renaming()
         for family in shape.families:
             own, outcome = self._offers(family, page, shared)
+            if len(own) == 1:
+                offers.append(own[0])
+                fates.append(Fate(family.name, outcome, own[0].name))
+                used += sum([len(member[2]) for member in own[0].members])
+                continue
             offers += own
             names = [offer.name for offer in own] or [""]
             fates += [Fate(family.name, outcome, name) for name in names]
-            found = [place for offer in own for member in offer.members for place in member[2]]
             # Several offers of one family may be of the same samples.
-            used += len(found) if len(own) == 1 else len(set(found))
+            used += len({p for offer in own for member in offer.members for p in member.places})
         # A family may have become several.
         outcomes = Counter({fate.family: fate.outcome for fate in fates}.values())
         return Contribution(tuple(offers), tuple(fates), shape.size - used, outcomes)
@@ -212,7 +217,7 @@ def _passed(
 def _renamed(family: Family, translation: Translation, shared: Renaming) -> Offer:
     """A family under its convention name."""
     metric = translation.metric
-    kind = Kind(metric.instrument.prometheus_type)
+    kind = _KINDS[metric.instrument]
     found = shared.renamed(family.layout, translation, kind)
     places = family.places
     picked: Iterable[tuple[int, ...]]
