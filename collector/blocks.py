@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from firsttoken.collector.form import Form
 from firsttoken.collector.page import Kind, Layout, Role
-from firsttoken.collector.translate import Offer, named
+from firsttoken.collector.translate import Offer
 from firsttoken.collector.writing import Arrangement, Block, Fits, Writer
 
 __all__ = ["blocks"]
@@ -59,8 +59,7 @@ class _Text(Writer):
     ) -> Iterator[Block]:
         if not lines.order:
             return
-        name = self.form.name(*named(role, family)) if role else self.shown(family)
-        header = self.header(name, family.help, shown)
+        header = self.header(self.shown(family, role), family.help, shown)
         found = self.block(kind, header, family, lines)
         if found is not None:
             yield found

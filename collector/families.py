@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from itertools import chain, groupby
 
 from firsttoken.collector.lines import Metadata
-from firsttoken.collector.page import Family, Kind, Labels, Layout, Role, Series
+from firsttoken.collector.page import Family, Kind, Labels, Layout, Role, Series, apart
 
 __all__ = ["Described", "group", "unfinished"]
 
@@ -12,11 +12,11 @@ Described = dict[tuple[str, str], Metadata]
 """(HELP, TYPE or UNIT; name as on the page) -> the first line that says it."""
 
 _ROLES = {role.value.removeprefix("_"): role for role in Role if role is not Role.VALUE}
-_COMPONENTS: Mapping[Kind, tuple[Role, ...]] = {
-    Kind.COUNTER: (Role.CREATED,),
-    Kind.HISTOGRAM: (Role.BUCKET, Role.COUNT, Role.SUM, Role.CREATED),
-    Kind.SUMMARY: (Role.COUNT, Role.SUM, Role.CREATED),
-    Kind.GAUGE_HISTOGRAM: (Role.BUCKET, Role.GCOUNT, Role.GSUM),
+_COMPONENTS: Mapping[Kind, frozenset[Role]] = {
+    Kind.COUNTER: frozenset({Role.CREATED}),
+    Kind.HISTOGRAM: frozenset({Role.BUCKET, Role.COUNT, Role.SUM, Role.CREATED}),
+    Kind.SUMMARY: frozenset({Role.COUNT, Role.SUM, Role.CREATED}),
+    Kind.GAUGE_HISTOGRAM: frozenset({Role.BUCKET, Role.GCOUNT, Role.GSUM}),
 }
 
 
@@ -58,6 +58,10 @@ _Run = tuple[Role, int, int]
 """The role of samples that follow each other, the place of the first, and of what comes next."""
 
 
+_Pattern = tuple[tuple[Role, int], ...]
+"""How often each role is there, one after the other."""
+
+
 class _Layouts:
     """The layouts of one page's families; ``labels`` are those of all its samples."""
 
@@ -65,25 +69,52 @@ class _Layouts:
         self._labels = labels
         # Equal labels are one object, where they were read as such; if not, less is shared.
         self._ids = tuple(map(id, labels))
-        self._found: dict[tuple[tuple[Role, ...], tuple[int, ...]], Layout] = {}
+        self._roles: dict[_Pattern, tuple[Role, ...]] = {}
+        self._found: dict[tuple[_Pattern, tuple[int, ...]], Layout] = {}
 
     def of(self, runs: Sequence[_Run]) -> tuple[Layout, Sequence[int]]:
         """The layout of a family with these samples, and their places."""
         begin, end = runs[0][1], runs[-1][2]
-        roles: tuple[Role, ...] = ()
         places: Sequence[int] = range(begin, end)
-        for role, first, after in runs:
-            roles += (role,) * (after - first)
+        pattern = tuple([(role, after - first) for role, first, after in runs])
+        roles = self._roles.get(pattern)
+        if roles is None:
+            spelled = [(role,) * count for role, count in pattern]
+            roles = self._roles[pattern] = tuple(chain.from_iterable(spelled))
         if len(roles) == len(places):
             ids, labels = self._ids[begin:end], self._labels[begin:end]
         else:
             places = list(chain.from_iterable(range(first, after) for _, first, after in runs))
             ids = tuple([self._ids[place] for place in places])
             labels = [self._labels[place] for place in places]
-        found = self._found.get((roles, ids))
+        found = self._found.get((pattern, ids))
         if found is None:
-            found = self._found[roles, ids] = Layout(roles, tuple(labels))
+            metric, bounds = None, ()
+            if Role.BUCKET in roles:
+                metric, bounds = _one_metric(roles, labels)
+            found = self._found[pattern, ids] = Layout(roles, tuple(labels), metric, bounds)
         return found, places
+
+
+_Bounds = tuple[tuple[str, str] | None, ...]
+
+
+def _one_metric(roles: Sequence[Role], labels: Sequence[Labels]) -> tuple[Labels | None, _Bounds]:
+    """The labels that all samples of a histogram have, and each bucket's bound."""
+    bounds: list[tuple[str, str] | None] = []
+    metric: Labels | None = None
+    for role, rest in zip(roles, labels, strict=True):
+        bound = None
+        if role is Role.BUCKET:
+            rest, bound = apart(rest, "le")
+            if bound is None:
+                return None, ()
+        if metric is None:
+            metric = rest
+        elif rest != metric:
+            return None, ()
+        bounds.append(bound)
+    return metric, tuple(bounds)
 
 
 class _Types:

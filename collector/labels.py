@@ -5,9 +5,9 @@ import re
 
 from firsttoken.collector.form import Form, needs_quotes
 from firsttoken.collector.numbers import canonical
-from firsttoken.collector.page import Labels
+from firsttoken.collector.page import Labels, apart
 
-__all__ = ["LabelText", "apart", "has_escapes", "quoted"]
+__all__ = ["LabelText", "has_escapes", "quoted"]
 
 _ESCAPED = re.compile(r'[\\\n"]')
 _NUMERAL = re.compile(
@@ -87,16 +87,6 @@ class LabelText:
         """The number of a bound, if there is one; minus infinity if it is no number."""
         limit = apart(labels, bound)[1]
         return None if limit is None else self.limit(bound, limit[1])[0]
-
-
-def apart(labels: Labels, bound: str) -> tuple[Labels, tuple[str, str] | None]:
-    """The labels without ``bound``, and that."""
-    if labels and labels[-1][0] == bound:
-        return labels[:-1], labels[-1]
-    for place, item in enumerate(labels):
-        if item[0] == bound:
-            return labels[:place] + labels[place + 1 :], item
-    return labels, None
 
 
 def _number(text: str) -> float | None:

@@ -20,6 +20,7 @@ __all__ = [
     "Role",
     "Series",
     "Shape",
+    "apart",
 ]
 
 Labels = tuple[tuple[str, str], ...]
@@ -76,6 +77,10 @@ class Layout:
 
     roles: tuple[Role, ...]
     labels: tuple[Labels, ...]
+    metric: Labels | None = None
+    """The labels of a histogram that is one metric, less each bucket's bound."""
+    bounds: tuple[tuple[str, str] | None, ...] = ()
+    """Then each bucket's bound, the label ``le``, and None for every other sample."""
 
 
 class Family(NamedTuple):
@@ -125,3 +130,13 @@ class Reading:
     """Place -> timestamp's text, in seconds in OpenMetrics and milliseconds in the text format."""
     exemplars: Mapping[int, bytes] = field(default_factory=dict)
     """Place -> ``{labels} value [timestamp]``."""
+
+
+def apart(labels: Labels, bound: str) -> tuple[Labels, tuple[str, str] | None]:
+    """The labels without ``bound``, and that."""
+    if labels and labels[-1][0] == bound:
+        return labels[:-1], labels[-1]
+    for place, item in enumerate(labels):
+        if item[0] == bound:
+            return labels[:place] + labels[place + 1 :], item
+    return labels, None

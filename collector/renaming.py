@@ -7,9 +7,8 @@ from collections.abc import Hashable, Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
-from firsttoken.collector.labels import apart
 from firsttoken.collector.numbers import canonical, scaled
-from firsttoken.collector.page import Kind, Labels, Layout, Role
+from firsttoken.collector.page import Kind, Labels, Layout, Role, apart
 from firsttoken.exporters.profile import Translation
 from firsttoken.exporters.translation import Said
 
@@ -68,8 +67,12 @@ class Renaming:
                 count = len(named)
                 out = Layout(layout.roles, tuple(named))
                 return Renamed(out, tuple(zip(range(count))), (scale,) * count, alone=True)
+        if not translation.part and layout.metric is not None and allowed.issuperset(layout.roles):
+            found = self._one_metric(layout, layout.metric, translation)
+            if found is not None:
+                return found
         part = Role(f"_{translation.part}") if translation.part else None
-        found: dict[tuple[Role, int, str], list[int]] = {}
+        sources_of: dict[tuple[Role, int, str], list[int]] = {}
         labels: list[Labels] = []
         before: Labels | None = None
         attributes: Labels | None = None
@@ -88,14 +91,14 @@ class Renaming:
             if attributes is None:
                 continue
             key = (role, id(attributes), limit[1] if limit else "")
-            if key in found:
-                found[key].append(place)
+            if key in sources_of:
+                sources_of[key].append(place)
                 continue
-            found[key] = [place]
+            sources_of[key] = [place]
             labels.append((*attributes, _scaled(limit, scale)) if limit else attributes)
         first_only = translation.merge == "refuse"
-        sources = [(places[0],) if first_only else tuple(places) for places in found.values()]
-        roles = tuple([key[0] for key in found])
+        sources = [(places[0],) if first_only else tuple(places) for places in sources_of.values()]
+        roles = tuple([key[0] for key in sources_of])
         return Renamed(
             Layout(roles, tuple(labels)),
             tuple(sources),
@@ -104,6 +107,22 @@ class Renaming:
             else (None,) * len(roles),
             first_only or len(sources) == sum(map(len, sources)),
         )
+
+    def _one_metric(
+        self, layout: Layout, metric: Labels, translation: Translation
+    ) -> Renamed | None:
+        """A histogram that is one metric, as nearly all are; None for one that has oddities."""
+        attributes = self._named(metric, translation)
+        roles, bounds, scale = layout.roles, layout.bounds, translation.scale
+        if attributes is None or len(set(zip(roles, bounds, strict=True))) != len(roles):
+            return None
+        scales: tuple[Decimal | None, ...] = (None,) * len(roles)
+        if scale is not None:
+            bounds = tuple([bound and _scaled(bound, scale) for bound in bounds])
+            scales = tuple([scale if role in _SCALED else None for role in roles])
+        labels = tuple([(*attributes, bound) if bound else attributes for bound in bounds])
+        out = Layout(roles, labels, attributes, bounds)
+        return Renamed(out, tuple(zip(range(len(roles)))), scales, alone=True)
 
     def _named(self, had: Labels, translation: Translation) -> Labels | None:
         """Attribute names and values of a series, or None if it is not served.

@@ -5,9 +5,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from firsttoken.collector.form import Form, needs_quotes
-from firsttoken.collector.labels import LabelText, apart, has_escapes, quoted
-from firsttoken.collector.page import Kind, Labels, Layout, Role
-from firsttoken.collector.translate import BOUND, Member, Offer, named
+from firsttoken.collector.labels import LabelText, has_escapes, quoted
+from firsttoken.collector.page import Kind, Labels, Layout, Role, apart
+from firsttoken.collector.translate import BOUND, Member, Offer
 
 __all__ = ["Arrangement", "Block", "Fits", "Writer"]
 
@@ -68,13 +68,17 @@ class Writer:
         self.labels = LabelText(form)
         self._arranged: dict[tuple[Layout, Kind, Hashable], Arrangement] = {}
         self._names: dict[str, str] = {}
+        self._patterns: dict[tuple[Kind, object, object], Arrangement] = {}
+        """Type, roles and bounds -> the lines of a histogram without any other label."""
 
-    def shown(self, family: Offer) -> str:
-        """The name of a family's samples, less what each has behind it."""
+    def shown(self, family: Offer, role: Role = Role.VALUE) -> str:
+        """The name of a family's samples; a counter's ``_created`` replaces ``_total``."""
         found = self._names.get(family.name)
         if found is None:
             found = self._names[family.name] = self.form.name(family.name, family.dotted)
-        return found
+        if role is Role.CREATED and family.kind is Kind.COUNTER:
+            found = found.removesuffix("_total")
+        return found + role
 
     def block(
         self, kind: Kind, header: bytes, family: Offer, arrangement: Arrangement
@@ -83,12 +87,9 @@ class Writer:
         roles, tails = arrangement.roles, arrangement.tails
         if not roles:
             return None
-        shown = self.shown(family)
-        names = {role: shown + role for role in set(roles)}
-        if Role.CREATED in names:
-            names[Role.CREATED] = self.form.name(*named(Role.CREATED, family))
+        names = {role: self.shown(family, role) for role in set(roles)}
         heads = {role: f"\n{name}".encode() for role, name in names.items()}
-        if self.quotes(shown):
+        if self.quotes(self.shown(family)):
             heads = {role: f"\n{{{quoted(name)}".encode() for role, name in names.items()}
             lines = [_quoted_line(heads[r], t) for r, t in zip(roles, tails, strict=True)]
         elif len(heads) == 1:
@@ -118,8 +119,28 @@ class Writer:
         key = (layout, kind, what)
         found = self._arranged.get(key)
         if found is None:
-            found = self._arranged[key] = self._arrange(layout, kind, fits, whole=whole)
+            if layout.metric is not None and fits is None and kind in GROUPED:
+                found = self._one_metric(layout, layout.metric, kind, whole=whole)
+            else:
+                found = self._arrange(layout, kind, fits, whole=whole)
+            self._arranged[key] = found
         return found
+
+    def _one_metric(
+        self, layout: Layout, metric: Labels, kind: Kind, *, whole: bool
+    ) -> Arrangement:
+        """The lines of a histogram that is one metric: like any other's with the same bounds."""
+        roles, bounds = layout.roles, layout.bounds
+        pattern = self._patterns.get((kind, roles, bounds))
+        if pattern is None:
+            alone = Layout(roles, tuple([(bound,) if bound else () for bound in bounds]))
+            pattern = self._arrange(alone, kind, None, whole=whole)
+            self._patterns[kind, roles, bounds] = pattern
+        if not metric:
+            return pattern
+        begin = self.labels.tail(metric)[:-2]
+        tails = [begin + (b"} " if tail == b" " else b"," + tail[1:]) for tail in pattern.tails]
+        return pattern._replace(tails=tuple(tails))
 
     def _arrange(
         self, layout: Layout, kind: Kind, fits: Fits | None, *, whole: bool
