@@ -136,3 +136,22 @@ def test_promtool_takes_what_is_served_for_any_pages() -> None:
 
     check()
     assert any(checked)
+
+
+@pytest.mark.parametrize("form", [DOTS, VALUES], ids=["dots", "values"])
+def test_what_a_family_s_samples_end_in_is_not_escaped(form: Form) -> None:
+    page = (
+        b"# TYPE some_time summary\nsome_time_sum 3\nsome_time_count 2\nsome_time_created 1\n"
+        b"# TYPE some_total counter\nsome_total 3\nsome_created 1\n"
+    )
+
+    families = {family.type: family for family in parsed(merged(("a", page, None), form=form))}
+
+    assert [s.name.rpartition("_")[2] for s in families["summary"].samples] == [
+        *("count", "sum", "created"),
+    ]
+    assert all(s.name.startswith(families["summary"].name) for s in families["summary"].samples)
+    assert {s.name for s in families["counter"].samples} == {
+        f"{families['counter'].name}_total",
+        f"{families['counter'].name}_created",
+    }
