@@ -58,6 +58,7 @@ _Run = tuple[Role, int, int]
 """The role of samples that follow each other, the place of the first, and of what comes next."""
 
 
+_Bounds = tuple[tuple[str, str] | None, ...]
 _Pattern = tuple[tuple[Role, int], ...]
 """How often each role is there, one after the other."""
 
@@ -89,18 +90,15 @@ class _Layouts:
             labels = [self._labels[place] for place in places]
         found = self._found.get((pattern, ids))
         if found is None:
-            metric, bounds = None, ()
-            if Role.BUCKET in roles:
-                metric, bounds = _one_metric(roles, labels)
+            metric, bounds = _one_metric(roles, labels)
             found = self._found[pattern, ids] = Layout(roles, tuple(labels), metric, bounds)
         return found, places
 
 
-_Bounds = tuple[tuple[str, str] | None, ...]
-
-
 def _one_metric(roles: Sequence[Role], labels: Sequence[Labels]) -> tuple[Labels | None, _Bounds]:
     """The labels that all samples of a histogram have, and each bucket's bound."""
+    if Role.BUCKET not in roles:
+        return None, ()
     bounds: list[tuple[str, str] | None] = []
     metric: Labels | None = None
     for role, rest in zip(roles, labels, strict=True):
