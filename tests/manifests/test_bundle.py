@@ -343,15 +343,22 @@ def test_pods_are_replaced_when_the_collectors_configuration_changes(make: Make)
     assert len(digests) == 2
 
 
+@pytest.fixture(name="written", scope="module")
+def _written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example's folder for kustomize."""
+    place = tmp_path_factory.mktemp("kustomize")
+    for name, text in folder(example().concerns).items():
+        (place / name).parent.mkdir(exist_ok=True, parents=True)
+        (place / name).write_text(text)
+    return place
+
+
 @pytest.mark.parametrize("overlay", ["dev", "prod"])
-def test_kubectl_builds_the_folder_into_the_same_objects(overlay: str, tmp_path: Path) -> None:
+def test_kubectl_builds_the_folder_into_the_same_objects(overlay: str, written: Path) -> None:
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
     made = example()
-    for name, text in folder(made.concerns).items():
-        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
-        (tmp_path / name).write_text(text)
-    place = tmp_path / "overlays" / overlay
+    place = written / "overlays" / overlay
     done = subprocess.run(
         ["kubectl", "kustomize", str(place)], capture_output=True, text=True, check=False
     )

@@ -84,7 +84,9 @@ def test_nothing_is_found_in_our_own(
     platform: str, flavour: str, make: Callable[..., Bundle], schemas: Schemas
 ) -> None:
     made = make(
-        SLO, platform=platform, replicas=2, monitoring={"flavour": flavour},
+        SLO, platform=platform, replicas=2,
+        # Those are the same for every deployment, and below.
+        monitoring={"flavour": flavour, "dashboards": "none"},
         accelerator={"vendor": "nvidia", "count": 2},
     )  # fmt: skip
     items = [Item(f"{index}", content) for index, content in enumerate(made.objects)]

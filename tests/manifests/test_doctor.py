@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -133,44 +133,60 @@ def serving(text: str) -> Iterator[str]:
         thread.join()
 
 
-@pytest.fixture
-def page() -> Iterator[str]:
-    """A collector's page with a source that is down, and a label that discovery sets too."""
-    with serving(PAGE) as address:
-        yield address
-
-
-def job(name: str, *targets: str) -> dict[str, Any]:
-    labels = {"namespace": "ml", "pod": "chat-1"}
+def job(name: str, pod: str, *targets: str) -> dict[str, Any]:
+    labels = {"namespace": "ml", "pod": pod}
     return {"job_name": name, "scrape_interval": "1s",
             "static_configs": [{"targets": list(targets), "labels": labels}]}  # fmt: skip
 
 
-def symptoms(file: Path, folder: Path, jobs: list[dict[str, Any]], ready: str) -> str:
-    """What is found with a real Prometheus, once a query has a result."""
-    config = folder / "prometheus.yaml"
-    config.write_text(yaml.safe_dump({"scrape_configs": jobs}))
-    with servers.prometheus(config, folder) as (child, url):
-        prometheus = Prometheus(url)
-        servers.wait_until(child, lambda: bool(prometheus.query(ready)))
-        found = ask_prometheus(prometheus, *read(file))
-        return "\n".join(f"{symptom.found}: {symptom.remedy}" for symptom in found)
+class Watched(NamedTuple):
+    """A Prometheus, and the target that is down."""
+
+    prometheus: Prometheus
+    closed: str
 
 
-def test_a_prometheus_that_does_not_know_the_deployment(file: Path, tmp_path: Path) -> None:
-    out = symptoms(file, tmp_path, [], "vector(1)")
+@pytest.fixture(name="watched", scope="module")
+def _watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A real Prometheus of two deployments, of which the first has every trouble but one.
 
-    assert 'Prometheus has no target with {job="ml/chat"}: it does not select the PodMonitor' in out
+    One for all: it takes five seconds until it looks for its first targets.
+    """
+    folder = tmp_path_factory.mktemp("prometheus")
+    closed = f"127.0.0.1:{servers.free_port()}"
+    gpu = 'firsttoken_collector_source_up{firsttoken_source="gpu"} 1\n'
+    with serving(PAGE) as page, serving(gpu) as other:
+        jobs = [
+            job("ml/chat", "chat-1", page, closed),
+            job("kubernetes-pods", "chat-1", page),
+            job("ml/other", "other-1", other),
+        ]
+        config = folder / "prometheus.yaml"
+        config.write_text(yaml.safe_dump({"scrape_configs": jobs}))
+        with servers.prometheus(config, folder) as (child, url):
+            found = Prometheus(url)
+            ready = "count(up) == 4 and count(up == 1) == 3"
+            servers.wait_until(child, lambda: bool(found.query(ready)))
+            yield Watched(found, closed)
+
+
+def symptoms(file: Path, watched: Watched) -> str:
+    found = ask_prometheus(watched.prometheus, *read(file))
+    return "\n".join(f"{symptom.found}: {symptom.remedy}" for symptom in found)
+
+
+def test_a_prometheus_that_does_not_know_the_deployment(write: Write, watched: Watched) -> None:
+    out = symptoms(write(SLO, name="new"), watched)
+
+    assert 'Prometheus has no target with {job="ml/new"}: it does not select the PodMonitor' in out
     assert "no rules of service chat are loaded" in out
 
 
-def test_what_is_down_scraped_twice_or_renamed(file: Path, tmp_path: Path, page: str) -> None:
-    closed = f"127.0.0.1:{servers.free_port()}"
-    jobs = [job("ml/chat", page, closed), job("kubernetes-pods", page)]
+def test_what_is_down_scraped_twice_or_renamed(file: Path, watched: Watched) -> None:
+    """A source behind the collector that is down, and a label that discovery sets too."""
+    out = symptoms(file, watched)
 
-    out = symptoms(file, tmp_path, jobs, "count(up) == 3 and count(up == 1) == 2")
-
-    assert f"target http://{closed}/metrics is down" in out
+    assert f"target http://{watched.closed}/metrics is down" in out
     assert "the collector does not listen" in out
     assert "cannot read its source gpu" in out
     assert "is reported by the jobs kubernetes-pods and ml/chat" in out
@@ -178,11 +194,9 @@ def test_what_is_down_scraped_twice_or_renamed(file: Path, tmp_path: Path, page:
     assert "exported_instance" not in out
 
 
-def test_an_exporter_that_does_not_say_whose_its_gpus_are(write: Write, tmp_path: Path) -> None:
+def test_an_exporter_that_does_not_say_whose_its_gpus_are(write: Write, watched: Watched) -> None:
     gpu = {"image": "ft:1", "gpu_exporter": "http://gpu.svc:9400/metrics"}
-    file = write(collector=gpu)
-    with serving('firsttoken_collector_source_up{firsttoken_source="gpu"} 1\n') as address:
-        out = symptoms(file, tmp_path, [job("ml/chat", address)], "up == 1")
+    out = symptoms(write(collector=gpu, name="other"), watched)
 
     assert "none of its GPUs is the pod's" in out
 
