@@ -79,15 +79,16 @@ class Tally:
         return found
 
 
-def text(tally: Tally) -> str:
-    """The page, in Prometheus' text format."""
+def text(tally: Tally, provider: str) -> str:
+    """The page, in Prometheus' text format; ``provider`` is the run's."""
     lines = []
     for name, help_text in HELP.items():
         lines += [f"# HELP {name} {help_text}", f"# TYPE {name} histogram"]
         for (other, labels), (counts, total) in sorted(tally.series.items()):
             if other != name:
                 continue
-            shared = ",".join(f'{label}="{_escaped(value)}"' for label, value in labels)
+            every = (*labels, ("gen_ai_provider_name", provider))
+            shared = ",".join(f'{label}="{_escaped(value)}"' for label, value in every)
             count = 0
             for bound, more in zip((*map(_number, BOUNDS[name]), "+Inf"), counts, strict=True):
                 count += more

@@ -5,6 +5,7 @@ Times are seconds since the run's start on one monotonic clock, None where it di
 
 import dataclasses
 import itertools
+import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal, overload
@@ -212,6 +213,15 @@ class Run:
     def measured_seconds(self) -> float:
         """Length of the measured window."""
         return max(0.0, self.measure[1] - self.measure[0])
+
+    @property
+    def provider(self) -> str:
+        """The server's name in metrics and spans: such as ``vllm`` of ``vllm 0.32.0``.
+
+        Of a server that does not say, what its API is like.
+        """
+        name = re.sub(r"[^a-z0-9_.]", "_", (self.engine or "").lower().partition(" ")[0])
+        return name if name and not name[0].isdigit() else "openai"
 
     @property
     def open_loop(self) -> bool:

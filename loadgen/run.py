@@ -181,7 +181,7 @@ async def run_load(
                 started = _start(part.start_at, crew.lead)
                 run = dataclasses.replace(run, started=started)
                 writer.begin(run)
-                async with serving(listen, lambda: text(_tally(crew))):
+                async with serving(listen, lambda: text(_tally(crew), run.provider)):
                     await _watched(crew, perf_counter() + started - time.time(), stop, watch)
             finally:
                 await crew.close()

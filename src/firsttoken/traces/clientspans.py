@@ -4,7 +4,6 @@ Records hold every time, so nothing of this runs while requests are being timed,
 worth keeping is decided when all is known.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -82,7 +81,7 @@ class _Maker:
         port = url.port or (443 if url.scheme == "https" else 80)
         self._common: dict[str, _Attribute] = {
             OPERATION.name: self._operation,
-            PROVIDER.name: _provider(run.engine),
+            PROVIDER.name: run.provider,
             SERVER_ADDRESS.name: url.hostname or "",
             SERVER_PORT.name: port,
             "gen_ai.request.stream": True,
@@ -148,12 +147,6 @@ def _context(trace_id: str, own: str) -> SpanContext:
     return SpanContext(
         int(trace_id, 16), int(own, 16), is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)
     )
-
-
-def _provider(engine: str | None) -> str:
-    """Such as ``vllm`` of ``vllm 0.32.0``; of a server that does not say, what its API is like."""
-    name = re.sub(r"[^a-z0-9_.]", "_", (engine or "").lower().partition(" ")[0])
-    return name if name and not name[0].isdigit() else "openai"
 
 
 def _error_type(record: Record) -> str:
