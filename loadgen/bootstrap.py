@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "VARIANCE_ROWS",
     "Floats",
     "Places",
     "Statistic",
@@ -29,6 +30,7 @@ Statistic = Callable[[Floats], Floats]
 
 _MOST_CELLS = 20_000_000
 _FEWEST, _MOST = 200, 400
+VARIANCE_ROWS = 200
 _LONGEST_SHARE = 0.1
 _FEWEST_VALUES = 10
 _SEED = 20_240_607
@@ -110,9 +112,12 @@ def block_length(series: Floats) -> int:
     return int(np.clip(np.ceil(length), 1, max(1, _LONGEST_SHARE * count)))
 
 
-def draws(count: int, length: int, generator: np.random.Generator) -> Places:
-    """Rows of positions in a series: blocks from anywhere, going on at its start after its end."""
-    rows = int(np.clip(_MOST_CELLS // max(count, 1), _FEWEST, _MOST))
+def draws(count: int, length: int, generator: np.random.Generator, most: int = _MOST) -> Places:
+    """Rows of positions in a series: blocks from anywhere, going on at its start after its end.
+
+    ``most``: rows at most; half as many as an interval asks for are enough for a variance.
+    """
+    rows = int(np.clip(_MOST_CELLS // max(count, 1), _FEWEST, most))
     blocks = -(-count // length)
     starts = generator.integers(0, count, size=(rows, blocks, 1))
     places = (starts + np.arange(length)) % count

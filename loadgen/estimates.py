@@ -92,7 +92,9 @@ def _replicates(quantity: Quantity, values: Floats, places: bootstrap.Places) ->
 def _variance(quantity: Quantity, values: Floats) -> tuple[float, float]:
     """The variance of a run's log statistic, and its degrees of freedom: the blocks less one."""
     length = bootstrap.block_length(quantity.influence(values))
-    places = bootstrap.draws(len(values), length, np.random.default_rng(_SEED))
+    places = bootstrap.draws(
+        len(values), length, np.random.default_rng(_SEED), bootstrap.VARIANCE_ROWS
+    )
     with np.errstate(invalid="ignore"):
         variance = np.var(_replicates(quantity, values, places), ddof=1)
     return float(variance), max(2.0, len(values) / length - 1)
@@ -103,7 +105,9 @@ def _paired_variance(quantity: Quantity, left: Floats, right: Floats) -> tuple[f
     parts = [quantity.influence(one) for one in (left, right)]
     # What drifted on one side alone shows in the difference, where both share the same schedule.
     length = max(bootstrap.block_length(one) for one in (*parts, parts[1] - parts[0]))
-    places = bootstrap.draws(len(left), length, np.random.default_rng(_SEED))
+    places = bootstrap.draws(
+        len(left), length, np.random.default_rng(_SEED), bootstrap.VARIANCE_ROWS
+    )
     with np.errstate(invalid="ignore"):
         difference = _replicates(quantity, right, places) - _replicates(quantity, left, places)
         variance = np.var(difference, ddof=1)

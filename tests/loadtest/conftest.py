@@ -23,7 +23,19 @@ from firsttoken.loadgen.records import Record, Run
 from firsttoken.loadgen.search import Tried
 from firsttoken.simulate.model import Slowdown
 from firsttoken.simulate.parameters import Parameters
-from firsttoken.simulate.virtual import Arrival, play
+from firsttoken.simulate.virtual import Arrival, Served, play
+
+
+@cache
+def served(schedule: int, slowdown: float, requests: int, rate: float) -> tuple[Served, ...]:
+    """What the model makes of a schedule."""
+    asked = random.Random(f"s{schedule}")
+    arrivals = [
+        Arrival(at, *(max(4, int(asked.lognormvariate(mu, 0.5))) for mu in (4.6, 2.5)))
+        for at in due(rate, WARMUP_S + requests / rate, f"a{schedule}")
+    ]
+    parameters = Parameters(max_num_seqs=32, decode_base_s=0.03)
+    return play(parameters, arrivals, Slowdown(decode=slowdown))
 
 
 @cache
@@ -32,15 +44,9 @@ def noisy_run(
 ) -> Run:
     """A run of the model on a machine that drifts: ``schedule`` fixes what is asked, ``noise`` the
     machine, ``slowdown`` the cost of a decoding step."""
-    asked, machine = random.Random(f"s{schedule}"), random.Random(f"n{noise}")
-    end = WARMUP_S + requests / rate
-    arrivals = [
-        Arrival(at, *(max(4, int(asked.lognormvariate(mu, 0.5))) for mu in (4.6, 2.5)))
-        for at in due(rate, end, f"a{schedule}")
-    ]
-    parameters = Parameters(max_num_seqs=32, decode_base_s=0.03)
+    machine, end = random.Random(f"n{noise}"), WARMUP_S + requests / rate
     records, drift = [], 0.0
-    for number, one in enumerate(play(parameters, arrivals, Slowdown(decode=slowdown))):
+    for number, one in enumerate(served(schedule, slowdown, requests, rate)):
         drift = 0.9 * drift + machine.gauss(0, 0.015)
         factor = math.exp(drift + machine.gauss(0, 0.04))
         at = one.arrival.at

@@ -96,11 +96,13 @@ def test_the_slowest_requests_link_to_their_traces(records: Path, tmp_path: Path
     page = tmp_path / "r.html"
     address = "http://grafana/explore?left={%22q%22:%22{trace_id}%22}&panes=1"
 
-    assert call(str(records), "--html", str(page), "--trace-url", address) == 0
+    asked = ("--objective", "ttft<5s@95", "--html", str(page))
+    assert call(str(records), *asked, "--trace-url", address) == 0
     linked = address.replace("{trace_id}", "4bf92f35").replace("&", "&amp;")
     assert f'<a href="{linked}"><code>4bf92f35</code></a>' in page.read_text()
+    assert "The objective is met.<" in page.read_text(), "there were no checks to speak of"
 
-    assert call(str(records), "--html", str(page)) == 0
+    assert call(str(records), *asked) == 0
     assert "<a href" not in page.read_text().partition('id="slowest"')[2]
 
 

@@ -34,6 +34,18 @@ def test_a_step_holds_its_value_until_the_next() -> None:
     assert path.attrib["d"] == "M0.0 50H500.0V0"
 
 
+def test_a_stretch_is_named_where_there_is_room_for_it() -> None:
+    plot = panel()
+    plot.span(0.0, 2.0, "warm-up")
+    plot.span(9.8, 10.0, "drain")
+    shown = drawn(plot)
+
+    assert [text.text for text in shown.iter("text") if text.text in ("warm-up", "drain")] == [
+        "warm-up"
+    ]
+    assert sum(rect.attrib.get("class") == "shade" for rect in shown.iter("rect")) == 2
+
+
 def test_an_objective_beyond_the_axis_is_named_and_not_drawn() -> None:
     plot = panel()
     plot.limit(5.0, "objective")

@@ -15,6 +15,8 @@ __all__ = ["Figure", "Key", "Lane", "Panel", "Table", "lanes"]
 
 WIDE = 1000
 """Units of the inner SVG from left to right."""
+_A_LETTER = 0.011
+"""The share of a wide plot that a letter takes."""
 _LEVELS = 6
 _LANE = 24
 Points = Iterable[tuple[float, float]]
@@ -89,7 +91,7 @@ class Panel:
     # --- Marks ------------------------------------------------------------------------------------
 
     def span(self, start: float, end: float, text: str = "") -> None:
-        """A shaded stretch of the x axis."""
+        """A shaded stretch of the x axis, with a word where it has room for one."""
         left, right = self.x.place(start), self.x.place(end)
         if right <= left:
             return
@@ -97,7 +99,7 @@ class Panel:
             f'<rect class="shade" x="{left * 100:.2f}%" width="{(right - left) * 100:.2f}%"'
             f' y="0" height="{self.height}"/>'
         )
-        if text:
+        if text and right - left > _A_LETTER * len(text):
             self._back.append(
                 f'<text class="note" x="{left * 100:.2f}%" dx="4" y="12">{escape(text)}</text>'
             )

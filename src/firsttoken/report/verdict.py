@@ -85,6 +85,8 @@ def _no_complaint(
     met = "The objective is met" if passed == 1 else f"All {passed} objectives are met"
     if passed < len(judged):
         met = f"{passed} of {len(judged)} objectives are met and the others could not be judged"
+    if not checks:
+        return "passed", f"{met}."
     return "passed", f"{met}, and {done} of {len(checks)} checks passed{left}."
 
 
