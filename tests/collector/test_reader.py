@@ -198,3 +198,22 @@ def test_what_was_read_before_changes_nothing(one: bytes, two: bytes) -> None:
         assert [(f.name, f.kind, list(f.samples)) for f in found.shape.families] == [
             (f.name, f.kind, list(f.samples)) for f in fresh.shape.families
         ]
+
+
+def test_families_with_the_same_series_share_what_is_known_of_them() -> None:
+    bucket = b'%(name)s_bucket{le="1",x="%(x)s"} 1\n%(name)s_bucket{le="+Inf",x="%(x)s"} 1\n'
+    page = b"".join(
+        b"# TYPE %(name)s histogram\n" % given
+        + bucket % given
+        + b'%(name)s_count{x="%(x)s"} 1\n%(name)s_sum{x="%(x)s"} 1\n' % given
+        for given in ({b"name": b"a", b"x": b"1"}, {b"name": b"b", b"x": b"1"})
+    )
+    page += b'c{x="1"} 1\nd{x="1"} 1\ne{x="2"} 1\n'
+
+    a, b, c, d, e = Reader().read(page).shape.families
+
+    assert a.layout is b.layout
+    assert a.layout.metric == (("x", "1"),)
+    assert a.layout.bounds == (("le", "1"), ("le", "+Inf"), None, None)
+    assert c.layout is d.layout
+    assert c.layout is not e.layout

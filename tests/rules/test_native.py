@@ -1,20 +1,11 @@
 """Objectives on native histograms, scraped by a real Prometheus in their own format."""
 
-import contextlib
 import struct
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from tests.rules.scraped import until, watched
 
-from firsttoken import servers
-from firsttoken.prometheus import Prometheus
-from firsttoken.rules import output
-from firsttoken.rules.generate import rule_groups
-from firsttoken.rules.model import Options
 from firsttoken.rules.slo import SloFile
 
 SLO = SloFile.model_validate(
@@ -77,58 +68,23 @@ def family(count: dict[str, tuple[int, int]]) -> bytes:
     return varint(len(body)) + body
 
 
-class Page(BaseHTTPRequestHandler):
+def page(seconds: float) -> bytes:
     """A thousand observations a second of two models, of which one has every fourth slow."""
-
-    started = time.monotonic()
-
-    def do_GET(self) -> None:
-        count = int((time.monotonic() - self.started) * 1000)
-        body = family({"good": (count, 0), "bad": (count - count // 4, count // 4), "idle": (7, 0)})
-        self.send_response(200)
-        self.send_header("Content-Type", PROTOBUF)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Page)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    count = int(seconds * 1000)
+    return family({"good": (count, 0), "bad": (count - count // 4, count // 4), "idle": (7, 0)})
 
 
 def test_a_native_histogram_is_judged_at_any_threshold(tmp_path: Path) -> None:
     """3 s lies between the buckets that have observations, so that the result is exact."""
-    rules = output.rule_file(rule_groups(SLO, options=Options(scrape=1)))
-    (tmp_path / "rules.yaml").write_text(rules)
-    with serving() as target:
-        config = tmp_path / "prometheus.yaml"
-        config.write_text(
-            "global: {scrape_interval: 1s, scrape_timeout: 1s}\n"
-            f"rule_files: [{tmp_path / 'rules.yaml'}]\n"
-            f"scrape_configs: [{{job_name: llm, static_configs: [{{targets: ['{target}']}}]}}]\n"
+    flags = ["--enable-feature=native-histograms"]
+    with watched(tmp_path, SLO, page, PROTOBUF, flags) as asked:
+        until(
+            lambda: asked.value('slo:sli_total:rate10s{gen_ai_request_model="bad"} > 1') is not None
         )
-        flags = ["--enable-feature=native-histograms"]
-        with servers.prometheus(config, tmp_path, flags=flags) as (_, url):
-            asked = Prometheus(url)
-            share = "slo:sli_bad:rate10s / (slo:sli_total:rate10s > 0)"
-            deadline = time.monotonic() + 30
-            while asked.value('slo:sli_total:rate10s{gen_ai_request_model="bad"} > 1') is None:
-                assert time.monotonic() < deadline, asked.targets()
-                time.sleep(0.2)
-            found = {one.labels["gen_ai_request_model"]: one.last for one in asked.query(share)}
-            idle = asked.value('slo:sli_bad:rate10s{gen_ai_request_model="idle"}')
-            broken = [r for g in asked.rule_groups() for r in g["rules"] if r.get("lastError")]
+        share = "slo:sli_bad:rate10s / (slo:sli_total:rate10s > 0)"
+        found = {one.labels["gen_ai_request_model"]: one.last for one in asked.query(share)}
+        idle = asked.value('slo:sli_bad:rate10s{gen_ai_request_model="idle"}')
+        broken = [r for g in asked.rule_groups() for r in g["rules"] if r.get("lastError")]
 
     assert found["good"] == 0
     assert found["bad"] == pytest.approx(0.25, abs=0.03)
