@@ -10,7 +10,7 @@ from kubernetes import client as k8s
 from firsttoken.manifests.metadata import image_version
 from firsttoken.manifests.names import label_value
 from firsttoken.manifests.render import plain
-from firsttoken.manifests.security import pod_security, restricted
+from firsttoken.manifests.security import Security, pod_security, restricted
 
 __all__ = ["STORAGE_DIRECTORY", "Backend", "namespace_of", "shared_metadata"]
 
@@ -74,6 +74,7 @@ class Backend:
     memory: str = "512Mi"
     storage: str | None = None
     service_account: str | None = None
+    security: Security = "restricted"
     clients: tuple[k8s.V1NetworkPolicyPeer, ...] = field(default=())
     """Who may talk to it; empty: any pod of the cluster."""
 
@@ -125,7 +126,7 @@ class Backend:
                 service_account_name=self.service_account,
                 automount_service_account_token=self.service_account is not None,
                 enable_service_links=False,
-                security_context=pod_security(),
+                security_context=pod_security(self.security),
                 termination_grace_period_seconds=30,
             ),
         )

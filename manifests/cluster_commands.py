@@ -181,8 +181,8 @@ def wait(file: Path, kubeconfig: Path | None, context: str | None, timeout: floa
 @click.command(
     epilog="""\b
 Examples:
-  firsttoken manifests doctor deployment.yaml --prometheus http://127.0.0.1:9090
-  firsttoken manifests doctor deployment.yaml --prometheus http://127.0.0.1:9090 --no-cluster
+  firsttoken doctor deployment.yaml --prometheus http://127.0.0.1:9090
+  firsttoken doctor deployment.yaml --prometheus http://127.0.0.1:9090 --no-cluster
 
 \b
 Exit codes: 0 nothing wrong, 1 something is.

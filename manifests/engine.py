@@ -56,7 +56,7 @@ def _pod(spec: DeploymentSpec, buckets: str | None) -> k8s.V1PodSpec:
         automount_service_account_token=False,
         enable_service_links=False,  # a Service called vllm would set VLLM_PORT, which vLLM reads
         termination_grace_period_seconds=spec.grace_period,
-        security_context=pod_security(),
+        security_context=pod_security(spec.security),
         tolerations=pod.tolerations(spec),
         node_selector=spec.accelerator.node_selector or None,
         topology_spread_constraints=pod.spread(spec),

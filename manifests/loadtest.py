@@ -143,7 +143,7 @@ def _job(spec: DeploymentSpec, suffix: str, arguments: list[str]) -> k8s.V1Job:
             topology_spread_constraints=[_apart(labels)] if given.workers > 1 else None,
             automount_service_account_token=False,
             enable_service_links=False,
-            security_context=pod_security(),
+            security_context=pod_security(spec.security),
         ),
     )
     return k8s.V1Job(

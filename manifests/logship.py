@@ -48,6 +48,7 @@ def log_shipper(spec: DeploymentSpec) -> list[dict[str, Any]]:
         ports={},
         health=("/-/ready", PORT),
         service_account=NAME,
+        security=spec.security,
     )
     return [*_rights(spec.namespace, given.image), *shipper.objects()]
 

@@ -153,8 +153,6 @@ def _container(
 def _template(
     spec: DeploymentSpec, config_digest: str, container: k8s.V1Container, *, with_collector: bool
 ) -> k8s.V1PodTemplateSpec:
-    security = pod_security()
-    security.run_as_user = security.run_as_group = security.fs_group = USER_ID
     found = k8s.V1PodSpec(
         containers=[container],
         init_containers=[sidecar(spec, METRICS_PORT)] if with_collector else None,
@@ -163,7 +161,7 @@ def _template(
         automount_service_account_token=False,
         enable_service_links=False,
         termination_grace_period_seconds=spec.grace_period,
-        security_context=security,
+        security_context=pod_security(spec.security, USER_ID),
         tolerations=pod.tolerations(spec) if with_collector else None,
         node_selector=(spec.accelerator.node_selector or None) if with_collector else None,
         topology_spread_constraints=pod.spread(spec) if with_collector else None,

@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from firsttoken.config import Model, load_yaml
+from firsttoken.manifests.security import Security
 from firsttoken.manifests.settings import (
     GPU_EXPORTER_PORTS,
     Accelerator,
@@ -51,6 +52,8 @@ class DeploymentSpec(Model):
     """What runs the engine: Kubernetes itself, KServe in one of its forms, or KubeRay."""
     profile: Literal["prod", "dev"] = "prod"
     """``dev`` leaves out what a cluster on a laptop has no use for: budget, network policy."""
+    security: Security = "restricted"
+    """``openshift`` leaves the pods' user to the platform."""
     namespace: Name = "default"
     model: ModelPlace
     """A hub id, a path inside the container, or hf://, pvc://, oci:// or s3:// and a place."""

@@ -33,6 +33,7 @@ def trace_store(spec: DeploymentSpec) -> list[dict[str, Any]]:
         ports=OTLP,
         health=("/", HEALTH_PORT),
         memory="1Gi",
+        security=spec.security,
     )
     jaeger = Backend(
         name=JAEGER,
@@ -44,6 +45,7 @@ def trace_store(spec: DeploymentSpec) -> list[dict[str, Any]]:
         ports={**OTLP, "ui": UI_PORT},
         health=("/status", HEALTH_PORT),
         memory="1Gi",
+        security=spec.security,
         storage=given.storage,
     )
     space = namespace_of(given.namespace, "restricted")

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from firsttoken import servers
+from firsttoken.cli import main
 from firsttoken.manifests.bundle import Bundle, read
 from firsttoken.manifests.doctor import ask_prometheus
 from firsttoken.prometheus import Prometheus
@@ -206,3 +207,12 @@ def test_nobody_to_ask_is_a_mistake(file: Path, on_cluster: Run) -> None:
 
     assert code == 2
     assert "nobody to ask" in err
+
+
+def test_the_doctor_is_called_by_its_own_name_too(
+    file: Path, running: Any, kubeconfig: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["doctor", str(file), "--kubeconfig", str(kubeconfig)])
+
+    assert (left.value.code, capsys.readouterr().out) == (0, "nothing wrong\n")

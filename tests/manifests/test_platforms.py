@@ -3,6 +3,7 @@
 import itertools
 import json
 import shlex
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,13 @@ import yaml
 from firsttoken.collector.settings import Settings
 from firsttoken.exporters.profile import load as load_profile
 from firsttoken.manifests.bundle import Bundle
+from firsttoken.manifests.documents import Item
 from firsttoken.manifests.ray import engine_options
+from firsttoken.manifests.render import folder
+from firsttoken.manifests.schemas import Schemas
+from firsttoken.manifests.workloads import pods_of
 
+DEFINITIONS = Schemas.read(Path(__file__).parents[1] / "data" / "schemas")
 SLO = yaml.safe_load((Path(__file__).parents[2] / "examples" / "slo.yaml").read_text())
 PLATFORMS = (
     "deployment", "kserve-standard", "kserve-knative", "llm-inference-service", "ray-service"
@@ -26,6 +32,16 @@ MATRIX = tuple(itertools.product(PLATFORMS, VENDORS, FLAVOURS, ("dev", "prod")))
 
 Make = Callable[..., Bundle]
 Check = Callable[[dict[str, Any], str], None]
+
+
+EVERYTHING: dict[str, Any] = {
+    "cache": "100Gi",
+    "tracing": {"install": {"collector_image": "otelcol:1", "jaeger_image": "jaeger:2"}},
+    "alerting": {"slack_channel": "#llm", "slack": {"name": "slack", "key": "url"}},
+    "logs": {"image": "alloy:1", "loki": "http://loki.monitoring:3100/loki/api/v1/push"},
+    "load_test": {"image": "registry.example/load:1"},
+    "gpu_exporter": {"image": "registry.example/dcgm-exporter:4.8.2"},
+}
 
 
 def shape(platform: str, vendor: str = "nvidia", flavour: str = "operator") -> dict[str, Any]:
@@ -90,6 +106,8 @@ def test_every_combination_is_legal(
 
     for item in made.objects:
         check(item, "1.32")
+        # Rules in CEL among them; None where the kind is Kubernetes' own.
+        assert not DEFINITIONS.problems(Item("made", item))
     assert ("NetworkPolicy" in kinds) == (profile == "prod")
     assert ("PodDisruptionBudget" in kinds) == (profile == "prod")
     assert sum(scraped(made)) == 1
@@ -269,3 +287,47 @@ def test_rules_for_annotated_pods_know_them_by_their_label(make: Make) -> None:
     (files,) = (item["data"] for item in made.monitoring)
 
     assert '{firsttoken_dev_deployment="chat", namespace="ml"' in files["rules.yaml"]
+
+
+def everything(platform: str) -> dict[str, Any]:
+    wanted = shape(platform) | EVERYTHING
+    if platform == "llm-inference-service":
+        del wanted["cache"]  # KServe keeps the model's files itself
+    if platform in ("deployment", "kserve-standard"):
+        wanted["autoscaling"] = {"prometheus": "http://prometheus.monitoring:9090", "most": 4}
+    return wanted
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_kubectl_accepts_every_folder(platform: str, make: Make, tmp_path: Path) -> None:
+    """The base builds the folder of each concern."""
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    made = make(SLO, **everything(platform))
+    for name, text in folder(made.concerns).items():
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(text)
+    found: dict[str, int] = {}
+    for place in ("base", "overlays/dev", "overlays/prod", "load-test"):
+        command = ["kubectl", "kustomize", str(tmp_path / place)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found[place] = done.stdout.count("\napiVersion: ") + done.stdout.startswith("apiVersion: ")
+
+    assert found["overlays/dev"] == found["base"]
+    assert found["overlays/prod"] == len(made.objects)
+    assert found["load-test"] == len(made.load_test)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_openshift_says_itself_whom_pods_run_as(platform: str, make: Make) -> None:
+    made = make(SLO, **everything(platform), security="openshift")
+    items = [Item(str(index), item) for index, item in enumerate((*made.objects, *made.load_test))]
+    ours = [pod for pod in pods_of(items) if pod.item.kind != "DaemonSet"]
+
+    assert ours
+    for pod in ours:
+        assert pod.spec["securityContext"] == {
+            "runAsNonRoot": True,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        }
