@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from firsttoken.config import parse_duration
+from firsttoken.arguments import Seconds
 from firsttoken.dashboards import render
 from firsttoken.errors import UsageError
 from firsttoken.sources import COLLECTOR, vocabulary_of
@@ -18,21 +18,6 @@ __all__ = [
     "runbooks_option",
     "source_option",
 ]
-
-
-class Seconds(click.ParamType[float]):
-    """A duration such as ``15s`` or ``1h``, in seconds."""
-
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The seconds; fails with what is allowed."""
-        try:
-            return parse_duration(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
 
 
 class _Source(click.ParamType[Vocabulary]):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from firsttoken.config import parse_duration
+from firsttoken.arguments import Seconds
 from firsttoken.errors import CheckFailedError, NotJudgedError, UsageError
 
 if TYPE_CHECKING:
@@ -19,18 +19,6 @@ WORKLOADS = ("Deployment", "InferenceService", "LLMInferenceService", "RayServic
 KEPT = ("Namespace", "PersistentVolumeClaim")
 """What others may need, or what holds data."""
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class _Seconds(click.ParamType[float]):
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            return parse_duration(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
 
 
 def _on_a_cluster(function: F) -> F:
@@ -87,7 +75,7 @@ Examples:
 @click.option("--prune", is_flag=True,
               help="Delete objects of this deployment that its file no longer has.")  # fmt: skip
 @click.option("--wait", "waits", is_flag=True, help="Wait until the model is ready.")
-@click.option("--timeout", type=_Seconds(), default="30m", show_default=True)
+@click.option("--timeout", type=Seconds(), default="30m", show_default=True)
 def apply(
     file: Path, kubeconfig: Path | None, context: str | None, dry_run: bool, force: bool,
     prune: bool, waits: bool, timeout: float,
@@ -171,7 +159,7 @@ Exit codes: 0 ready, 1 not ready in time.
 """
 )
 @_on_a_cluster
-@click.option("--timeout", type=_Seconds(), default="30m", show_default=True)
+@click.option("--timeout", type=Seconds(), default="30m", show_default=True)
 def wait(file: Path, kubeconfig: Path | None, context: str | None, timeout: float) -> None:
     """Wait until the model of FILE is ready, and say where it stands."""
     _, _, items = _objects(file)

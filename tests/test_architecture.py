@@ -29,13 +29,14 @@ CATALOGUE = {
 # Of these, the ones that hold entries and nothing else; ``catalogue`` exports what others use.
 TABLES = {"attributes", "genai", "hardware", "http", "own"}
 # What any part may use.
-GROUND = {"errors", "config", "prometheus", "servers"}
+GROUND = {"arguments", "errors", "config", "prometheus", "servers"}
 # Part or module -> what of firsttoken it may import, beside itself.  Nobody imports cli.
 MAY_IMPORT = {
     "": set(),
     "__main__": {"cli"},
     "errors": set(),
     "config": {"errors"},
+    "arguments": {"config"},
     "prometheus": {"errors", "config"},
     "servers": {"errors", "config"},
     "catalogue": set(),

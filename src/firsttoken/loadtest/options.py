@@ -14,7 +14,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
-from firsttoken.config import parse_duration
+from firsttoken.arguments import Seconds
 from firsttoken.errors import UsageError
 from firsttoken.loadgen.judge import Objective, parse_objective
 from firsttoken.loadgen.settings import LoadFile
@@ -42,18 +42,6 @@ __all__ = [
 INTERRUPTED_CODE = 130
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-class Seconds(click.ParamType[float]):
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            return parse_duration(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
 
 
 class Numbers(click.ParamType[tuple[Any, ...]]):

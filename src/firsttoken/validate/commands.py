@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from firsttoken.config import parse_duration
+from firsttoken.arguments import Seconds
 from firsttoken.errors import UsageError
 from firsttoken.loadgen import settings as load_settings
 from firsttoken.loadgen.settings import LoadFile
@@ -26,18 +26,6 @@ from firsttoken.validate.stack import Exporter
 from firsttoken.validate.steps import validation_groups
 
 __all__ = ["validate"]
-
-
-class _Seconds(click.ParamType[float]):
-    name = "duration"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        try:
-            return parse_duration(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
 
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -75,7 +63,7 @@ or file; 3 could not be judged; 130 interrupted.
               help="Instead of the load's arrivals: R requests a second (open loop).")  # fmt: skip
 @click.option("--concurrency", type=click.IntRange(min=1), metavar="N",
               help="Instead of the load's arrivals: N users at a time (closed loop).")  # fmt: skip
-@click.option("--duration", type=_Seconds(), help="Instead of the load's measured time.")
+@click.option("--duration", type=Seconds(), help="Instead of the load's measured time.")
 @click.option("--model", help="The model to ask for, where the engine serves several.")
 @click.option(
     "--gpu-exporter", "exporters", multiple=True, metavar="URL[,PROFILE]",
@@ -86,7 +74,7 @@ or file; 3 could not be judged; 130 interrupted.
 @click.option("--trace-url", type=tracelink.TraceUrl(), help=tracelink.HELP)
 @click.option("--prometheus", metavar="URL",
               help="A Prometheus with the rules that scrapes the engine's collector.")  # fmt: skip
-@click.option("--scrape-interval", type=_Seconds(), default="1s", show_default=True,
+@click.option("--scrape-interval", type=Seconds(), default="1s", show_default=True,
               help="Of Prometheus; whole seconds.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path),
               help="Folder of the report.  [default: out/validate-TIME]")  # fmt: skip
