@@ -162,6 +162,26 @@ def test_a_step_that_was_stopped_early_was_offered_all_it_was_to_be(made_up: Any
     assert step.reason == "stopped early: all were slow"
 
 
+def test_that_no_rate_holds_is_said_only_where_none_below_was_left_open(made_up: Any) -> None:
+    def step(rate: float, ttft: float, count: int) -> StepResult:
+        due = [3 + n / rate for n in range(count)]
+        records = [
+            made_up.record(n, at, at + ttft, at + ttft + 0.1, 2, 8) for n, at in enumerate(due)
+        ]
+        return judged(made_up.run_of(records, 3.0, 3.0 + count / rate))
+
+    wanted = capacity.Wanted((parse_objective("ttft<1s@90"),), Aim())
+    site = Site("http://127.0.0.1:9", "tiny", None, Nobody())
+    fails, open_ = step(20.0, 2.0, 500), step(5.0, 0.1, 20)
+    alone = capacity.report([fails], site, wanted, None, "")
+    both = capacity.report([open_, fails], site, wanted, None, "")
+
+    assert (alone.verdict, alone.exit_code) == ("none", 1)
+    assert alone.headline.startswith("No rate holds: even 20 requests/s fails")
+    assert (both.verdict, both.exit_code) == ("not precise", 3)
+    assert both.headline.startswith("Less than 20 requests/s, which fails")
+
+
 def test_a_folder_with_another_search_is_not_gone_on_with(tmp_path: Path) -> None:
     site = Site("http://127.0.0.1:9", "tiny", None, Nobody())
     first, other = (

@@ -292,7 +292,8 @@ def _verdict(found: Outcome, steps: Sequence[StepResult]) -> str:
         return "found"
     if found.low is None:
         lowest = min((step.point.offered_rate for step in steps), default=math.inf)
-        failing = found.high is not None and lowest <= found.high + 1e-9
+        # A lower rate that was left undecided may hold.
+        failing = found.high is not None and lowest >= found.high - 1e-9
         return "none" if failing else "not precise"
     return "at least" if found.high is None else "not precise"
 
@@ -317,8 +318,13 @@ def _headline(verdict: str, found: Outcome, wanted: Wanted) -> str:
         text = (
             f"At least {found.low:.3g} requests/s hold, with {sure}; no rate that fails was found."
         )
-    elif found.low is None or found.high is None:
+    elif found.high is None:
         text = "Not found: no step decided anything; allow longer steps or a wider precision."
+    elif found.low is None:
+        text = (
+            f"Less than {found.high:.3g} requests/s, which fails, with {sure}; no lower rate was"
+            " shown to hold: allow longer steps or a wider precision."
+        )
     else:
         text = (
             f"All objectives hold up to {found.estimate:.3g} requests/s ({found.low:.3g} to"
