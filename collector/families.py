@@ -96,8 +96,8 @@ class _Layouts:
 
 
 def _one_metric(roles: Sequence[Role], labels: Sequence[Labels]) -> tuple[Labels | None, _Bounds]:
-    """The labels that all samples of a histogram have, and each bucket's bound."""
-    if Role.BUCKET not in roles:
+    """The labels that all samples of a metric of several have, and each bucket's bound."""
+    if not any(roles):
         return None, ()
     bounds: list[tuple[str, str] | None] = []
     metric: Labels | None = None

@@ -78,7 +78,7 @@ class Layout:
     roles: tuple[Role, ...]
     labels: tuple[Labels, ...]
     metric: Labels | None = None
-    """The labels of a histogram that is one metric, less each bucket's bound."""
+    """The labels of a family that is one metric of several samples, less each bucket's bound."""
     bounds: tuple[tuple[str, str] | None, ...] = ()
     """Then each bucket's bound, the label ``le``, and None for every other sample."""
 

@@ -111,7 +111,7 @@ class Renaming:
     def _one_metric(
         self, layout: Layout, metric: Labels, translation: Translation
     ) -> Renamed | None:
-        """A histogram that is one metric, as nearly all are; None for one that has oddities."""
+        """A family that is one metric, as nearly all are; None for one that has oddities."""
         attributes = self._named(metric, translation)
         roles, bounds, scale = layout.roles, layout.bounds, translation.scale
         if attributes is None or len(set(zip(roles, bounds, strict=True))) != len(roles):

@@ -69,7 +69,7 @@ class Writer:
         self._arranged: dict[tuple[Layout, Kind, Hashable], Arrangement] = {}
         self._names: dict[str, str] = {}
         self._patterns: dict[tuple[Kind, object, object], Arrangement] = {}
-        """Type, roles and bounds -> the lines of a histogram without any other label."""
+        """Type, roles and bounds -> the lines of a metric without any other label."""
 
     def shown(self, family: Offer, role: Role = Role.VALUE) -> str:
         """The name of a family's samples; a counter's ``_created`` replaces ``_total``."""
@@ -119,7 +119,7 @@ class Writer:
         key = (layout, kind, what)
         found = self._arranged.get(key)
         if found is None:
-            if layout.metric is not None and fits is None and kind in GROUPED:
+            if layout.metric is not None and fits is None:
                 found = self._one_metric(layout, layout.metric, kind, whole=whole)
             else:
                 found = self._arrange(layout, kind, fits, whole=whole)
@@ -129,7 +129,7 @@ class Writer:
     def _one_metric(
         self, layout: Layout, metric: Labels, kind: Kind, *, whole: bool
     ) -> Arrangement:
-        """The lines of a histogram that is one metric: like any other's with the same bounds."""
+        """The lines of a family that is one metric: like any other's with the same bounds."""
         roles, bounds = layout.roles, layout.bounds
         pattern = self._patterns.get((kind, roles, bounds))
         if pattern is None:
