@@ -19,6 +19,14 @@ _ALLOWED = {
     Kind.HISTOGRAM: _COMPONENTS,
     Kind.GAUGE_HISTOGRAM: _COMPONENTS,
 }
+_CLAIMED = {
+    Kind.COUNTER: ("_total", "_created"),
+    Kind.SUMMARY: ("_count", "_sum", "_created"),
+    Kind.HISTOGRAM: ("_count", "_sum", "_bucket", "_created"),
+    Kind.GAUGE_HISTOGRAM: ("_gcount", "_gsum", "_bucket"),
+    Kind.INFO: ("_info",),
+}
+"""What OpenMetrics reserves behind a family's name."""
 _TEXT_KIND = {
     Kind.UNKNOWN: "untyped",
     Kind.INFO: "gauge",
@@ -80,8 +88,8 @@ class _Openmetrics(Writer):
                 kind = Kind.UNKNOWN
             for choice in (kind, Kind.UNKNOWN) if kind is Kind.COUNTER else (kind,):
                 claimed = _claimed(_bare(name, choice), choice)
-                if not claimed & self._taken:
-                    self._taken |= claimed
+                if self._taken.isdisjoint(claimed):
+                    self._taken.update(claimed)
                     self._kinds[family.name] = choice
                     break
 
@@ -138,12 +146,5 @@ def _bare(name: str, kind: Kind) -> str:
     return name.removesuffix(_SUFFIX.get(kind, ""))
 
 
-def _claimed(name: str, kind: Kind) -> set[str]:
-    suffixes = {
-        Kind.COUNTER: ("_total", "_created"),
-        Kind.SUMMARY: ("_count", "_sum", "_created"),
-        Kind.HISTOGRAM: ("_count", "_sum", "_bucket", "_created"),
-        Kind.GAUGE_HISTOGRAM: ("_gcount", "_gsum", "_bucket"),
-        Kind.INFO: ("_info",),
-    }.get(kind, ())
-    return {name, *(name + suffix for suffix in suffixes)}
+def _claimed(name: str, kind: Kind) -> list[str]:
+    return [name, *[name + suffix for suffix in _CLAIMED.get(kind, ())]]

@@ -14,7 +14,8 @@ from firsttoken.collector.page import Kind, Labels, LimitError, MalformedError, 
 
 __all__ = [
     "Metadata",
-    "Plain",
+    "PlainLabels",
+    "PlainNames",
     "Tail",
     "check_labels",
     "head",
@@ -118,36 +119,56 @@ def _exemplar(text: bytes) -> bytes | None:
     return b" ".join(part for part in (braces, value, timestamp) if part is not None)
 
 
-class Plain:
-    """Reads series that are written plainly, each set of labels once."""
+class PlainNames(dict[bytes, str | None]):
+    """What stands before the braces -> the name; None for what is not written plainly.
+
+    A dictionary that fills itself, as the next one does: most lines are found in C.
+    """
+
+    def __missing__(self, start: bytes) -> str | None:
+        match = _PLAIN_NAME.fullmatch(start)
+        found = self[start] = match[1].decode() if match else None
+        return found
+
+
+class PlainLabels(dict[bytes, Labels | None]):
+    """What stands from behind the first brace to the number -> the labels, likewise.
+
+    ``longest`` is how many characters a label's value may have; raises LimitError.
+    """
 
     def __init__(self, longest: int) -> None:
+        super().__init__({b"": ()})
         self._longest = longest
-        self.names: dict[bytes, str | None] = {}
-        """What stands before the braces -> the name, or None for what is not plain."""
-        self.sets: dict[bytes, Labels | None] = {b"": ()}
-        """What stands behind the first brace -> the labels, likewise."""
         self._pairs: dict[tuple[str, str], tuple[str, str]] = {}
+        self._around: dict[tuple[bytes, bytes], tuple[Labels, Labels]] = {}
+        """What stands around a bucket's bound -> the labels before and behind it."""
 
-    def series(self, head: bytes) -> Series | None:
-        """The series that ``head``, all of a line up to and with its last space, is.
-
-        None says nothing: the line may have a timestamp, or be no sample at all.
-        """
-        start, _, rest = head.partition(b"{")
-        if start not in self.names:
-            match = _PLAIN_NAME.fullmatch(start)
-            self.names[start] = match[1].decode() if match else None
-        if rest not in self.sets:
-            self.sets[rest] = self._labels(rest)
-        name, labels = self.names[start], self.sets[rest]
-        return None if name is None or labels is None else Series(name, labels)
-
-    def _labels(self, rest: bytes) -> Labels | None:
+    def __missing__(self, rest: bytes) -> Labels | None:
         try:
-            text = rest.decode()
+            found = self[rest] = self._read(rest)
         except UnicodeDecodeError:
-            return None
+            found = self[rest] = None
+        return found
+
+    def _read(self, rest: bytes) -> Labels | None:
+        before, le, behind = rest.partition(b'le="')
+        if not le or (before and before[-1:] != b","):
+            return self._parse(rest)
+        # A histogram's buckets are alike but for the bound.
+        bound, _, behind = behind.partition(b'"')
+        around = self._around.get((before, behind))
+        if around is not None and bound and b"\\" not in bound and len(bound) <= self._longest:
+            item = ("le", bound.decode())
+            return (*around[0], self._pairs.setdefault(item, item), *around[1])
+        labels = self._parse(rest)
+        place = next((i for i, item in enumerate(labels or ()) if item[0] == "le"), None)
+        if labels is not None and place is not None and b"\\" not in rest:
+            self._around[before, behind] = (labels[:place], labels[place + 1 :])
+        return labels
+
+    def _parse(self, rest: bytes) -> Labels | None:
+        text = rest.decode()
         labels = _PLAIN_LABEL.findall(text)
         # Nothing but labels and the space behind them.
         said = sum([len(name) + len(value) for name, value in labels])

@@ -141,7 +141,8 @@ class _Page:
     def __init__(self, known: dict[bytes, Series], limits: Limits) -> None:
         self._before = known
         self._limits = limits
-        self._plain = lines.Plain(limits.label)
+        self._names = lines.PlainNames()
+        self._labels = lines.PlainLabels(limits.label)
         self.known: dict[bytes, Series] = {}
         self.order: list[Series] = []
         self.values: list[bytes] = []
@@ -153,8 +154,8 @@ class _Page:
         """The lines that are samples."""
 
     def add(self, text_lines: Sequence[bytes]) -> None:
-        before, plain = self._before.get if self._before else None, self._plain
-        names, sets, made = plain.names.get, plain.sets.get, tuple.__new__
+        before = self._before.get if self._before else None
+        names, sets, made = self._names, self._labels, tuple.__new__
         known, order, values = self.known, self.order, self.values
         places, beginnings = self._places, self._beginnings
         for line in text_lines:
@@ -167,15 +168,12 @@ class _Page:
                     self._comment(line)
                     continue
                 start, _, rest = head.partition(b"{")
-                name, labels = names(start), sets(rest)
-                if name is not None and labels is not None:
-                    # As ``Series`` does it, in half the time.
-                    found = made(Series, (name, labels))
-                else:
-                    found = plain.series(head) if cut else None
-                    if found is None:
-                        self._parse(line)
-                        continue
+                name, labels = names[start], sets[rest]
+                if name is None or labels is None:
+                    self._parse(line)
+                    continue
+                # As ``Series`` does it, in half the time.
+                found = made(Series, (name, labels))
             known[head] = found
             order.append(found)
             values.append(line[cut:])

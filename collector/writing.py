@@ -87,15 +87,16 @@ class Writer:
         roles, tails = arrangement.roles, arrangement.tails
         if not roles:
             return None
-        names = {role: self.shown(family, role) for role in set(roles)}
-        heads = {role: f"\n{name}".encode() for role, name in names.items()}
-        if self.quotes(self.shown(family)):
-            heads = {role: f"\n{{{quoted(name)}".encode() for role, name in names.items()}
+        shown = self.shown(family)
+        if self.quotes(shown):
+            names = {role: quoted(self.shown(family, role)) for role in set(roles)}
+            heads = {role: f"\n{{{name}".encode() for role, name in names.items()}
             lines = [_quoted_line(heads[r], t) for r, t in zip(roles, tails, strict=True)]
-        elif len(heads) == 1:
-            head = heads[roles[0]]
+        elif not any(roles):
+            head = f"\n{shown}".encode()
             lines = [head + tail for tail in tails]
         else:
+            heads = {role: f"\n{self.shown(family, role)}".encode() for role in set(roles)}
             lines = [heads[role] + tail for role, tail in zip(roles, tails, strict=True)]
         members: Sequence[Member] = family.members
         if not arrangement.as_is:
