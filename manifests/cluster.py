@@ -1,6 +1,8 @@
 """Objects in a cluster: read, applied by the server, deleted; its errors as sentences."""
 
+import contextlib
 import json
+import math
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -8,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from kubernetes import client as k8s
-from kubernetes import config, dynamic
+from kubernetes import config, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 from urllib3.exceptions import HTTPError
@@ -21,6 +23,7 @@ MANAGER = "firsttoken"
 """The name under which this owns fields of objects."""
 ATTEMPTS = 4
 BUSY = 429
+GONE = 410
 PATIENCE: dict[str, Any] = {"_request_timeout": (5, 60)}
 """Seconds to connect, and to wait for an answer."""
 T = TypeVar("T")
@@ -134,6 +137,31 @@ class Cluster:
         )
         shared = {"apiVersion": kind["apiVersion"], "kind": kind["kind"]}
         return [shared | item for item in found.get("items", ())]
+
+    def changed(self, item: Mapping[str, Any], seconds: float) -> None:
+        """Return when an object is another than ``item``, at the latest after ``seconds``.
+
+        A version that the server has forgotten counts as another.  Where the object may not be
+        watched, the time passes.
+        """
+        metadata = item["metadata"]
+        try:
+            events = watch.Watch().stream(  # type: ignore[no-untyped-call]
+                self._resource(item).get,
+                namespace=metadata.get("namespace"),
+                field_selector=f"metadata.name={metadata['name']}",
+                resource_version=metadata.get("resourceVersion"),
+                serialize=False,
+                timeout_seconds=max(1, math.ceil(seconds)),
+                _request_timeout=(5, seconds + 10),
+            )
+            with contextlib.closing(events):
+                next(events, None)
+        except ApiException as exc:
+            if exc.status != GONE:
+                self._sleep(seconds)
+        except (HTTPError, RefusedError):
+            self._sleep(seconds)
 
     def _resource(self, item: Mapping[str, Any]) -> Any:
         version, kind = item["apiVersion"], item["kind"]

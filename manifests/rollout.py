@@ -11,6 +11,8 @@ from firsttoken.manifests.render import to_yaml
 
 __all__ = ["Outcome", "apply", "delete", "diff", "stale", "state", "wait"]
 
+LOOK_S = 5.0
+"""Seconds after which pods are looked at again."""
 Verdict = Literal["created", "configured", "unchanged", "deleted", "absent", "failed"]
 _SERVERS = ("managedFields", "resourceVersion", "generation", "uid", "creationTimestamp")
 """Metadata that only the server writes."""
@@ -135,17 +137,19 @@ def state(item: Mapping[str, Any]) -> tuple[bool, str]:
 
 def wait(
     cluster: Cluster, items: Sequence[Mapping[str, Any]], *, timeout: float,
-    report: Callable[[str], None], sleep: Callable[[float], None] = time.sleep,
-    clock: Callable[[], float] = time.monotonic, poll: float = 2.0,
+    report: Callable[[str], None], clock: Callable[[], float] = time.monotonic,
+    changed: Callable[[Mapping[str, Any], float], None] | None = None,
 ) -> bool:  # fmt: skip
     """Wait until workloads are ready, at most ``timeout`` seconds, and report what changes.
 
-    Raises RefusedError where one cannot be read.
+    They are watched, and read every few seconds besides, because pods change without them.  Raises
+    RefusedError where one cannot be read.
     """
+    changed = changed or cluster.changed
     deadline = clock() + timeout
     said: dict[str, str] = {}
     while True:
-        open_ones = 0
+        open_ones = []
         for item in items:
             live = cluster.get(item)
             ready, words = state(live) if live else (False, "not there")
@@ -154,12 +158,14 @@ def wait(
             if said.get(title(item)) != text:
                 report(text)
                 said[title(item)] = text
-            open_ones += not ready
-        if open_ones == 0:
+            if not ready:
+                open_ones.append(live or item)
+        if not open_ones:
             return True
-        if clock() >= deadline:
+        left = deadline - clock()
+        if left <= 0:
             return False
-        sleep(poll)
+        changed(open_ones[0], min(LOOK_S, left))
 
 
 def _waiting_pods(cluster: Cluster, item: Mapping[str, Any]) -> list[str]:

@@ -1,11 +1,12 @@
-"""An API server in a thread: discovery, server-side apply with owners of fields, and its errors."""
+"""An API server in a thread: discovery, server-side apply with owners, watches, and its errors."""
 
+import contextlib
 import copy
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -41,12 +42,20 @@ class ApiServer:
         self.busy = 0
         """So many requests are answered with 429 first."""
         self.requests: list[tuple[str, str]] = []
-        self._version = 0
+        self.forgotten = 0
+        """Up to this version nothing can be watched any more."""
+        self.version = 0
+
+    def touched(self, key: Key) -> None:
+        """The object is another now."""
+        self.version += 1
+        self.objects[key]["metadata"]["resourceVersion"] = str(self.version)
 
     def set_field(self, key: Key, path: str, value: Any, manager: str) -> None:
         """What somebody else does: set one field, such as ``spec.replicas``."""
         _set(self.objects[key], path, value)
         self.owners[key][path] = manager
+        self.touched(key)
 
     def apply(
         self, key: Key, body: dict[str, Any], manager: str, *, force: bool, dry_run: bool
@@ -72,9 +81,9 @@ class ApiServer:
             _set(live, path, value)
             owners[path] = manager
         if new or live != before:
-            self._version += 1
+            self.version += 1
             live["metadata"] |= {
-                "resourceVersion": str(self._version),
+                "resourceVersion": str(self.version),
                 "generation": live["metadata"].get("generation", 0) + 1,
             }
         live["metadata"]["managedFields"] = [{"manager": name} for name in set(owners.values())]
@@ -162,6 +171,10 @@ class _Handler(BaseHTTPRequestHandler):
             status = _status(429, "TooManyRequests", "too many requests")
             return self._answer(429, status, Retry_After="0")
         namespace, name = found["namespace"] or "", found["name"]
+        if query.get("watch", "").lower() == "true":
+            if ("WATCH", plural) in state.forbidden:
+                return self._answer(403, _status(403, "Forbidden", f"cannot watch {plural}"))
+            return self._watch(kinds[plural], namespace, query)
         if name is None:
             return self._list(kinds[plural], namespace, query.get("labelSelector", ""))
         return self._object((kinds[plural], namespace, name), body, query)
@@ -188,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
                 {
                     "name": plural, "singularName": kind.lower(), "kind": kind,
                     "namespaced": kind != "Namespace",
-                    "verbs": ["get", "list", "patch", "delete", "create"],
+                    "verbs": ["get", "list", "watch", "patch", "delete", "create"],
                 }
                 for kind, plural in kinds[version].items()
             ]  # fmt: skip
@@ -208,6 +221,34 @@ class _Handler(BaseHTTPRequestHandler):
             and wanted.items() <= item["metadata"].get("labels", {}).items()
         ]
         self._answer(200, {"kind": f"{kind}List", "apiVersion": "v1", "items": items})
+
+    def _watch(self, kind: str, namespace: str, query: dict[str, str]) -> None:
+        """A line for each change after a version, until the time that was asked for is over."""
+        state, seen = self.server.state, int(query.get("resourceVersion") or 0)
+        key = (kind, namespace, query["fieldSelector"].removeprefix("metadata.name="))
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        if 0 < seen <= state.forgotten:
+            self._event("ERROR", _status(410, "Expired", f"too old resource version: {seen}"))
+            return self._chunk(b"")
+        end = time.monotonic() + float(query["timeoutSeconds"])
+        while time.monotonic() < end:
+            item = state.objects.get(key)
+            if item and (version := int(item["metadata"]["resourceVersion"])) > seen:
+                self._event("MODIFIED", item)
+                seen = version
+            time.sleep(0.01)
+        return self._chunk(b"")
+
+    def _event(self, kind: str, item: dict[str, Any]) -> None:
+        self._chunk(json.dumps({"type": kind, "object": item}).encode() + b"\n")
+
+    def _chunk(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # whoever watched has seen enough
+            self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self.wfile.flush()
 
     def _object(self, key: Key, body: dict[str, Any], query: dict[str, str]) -> None:
         state = self.server.state
@@ -235,7 +276,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
 
 
-@contextmanager
+@contextlib.contextmanager
 def serving(state: ApiServer) -> Iterator[str]:
     """Serve the state; gives the address."""
     server = _Server(state)

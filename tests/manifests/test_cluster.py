@@ -1,5 +1,6 @@
 """A deployment in a cluster: applied, compared, waited for, taken out; what is refused is said."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,7 @@ def ready(server: Any, count: int, updated: int = 2) -> None:
         "updatedReplicas": updated,
         "readyReplicas": count,
     }
+    server.touched(KEY)
 
 
 def test_waiting_ends_when_all_replicas_are_ready(file: Path, on_cluster: Run, server: Any) -> None:
@@ -169,9 +171,9 @@ def test_waiting_says_where_the_model_stands(make: Make, server: Any, kubeconfig
     said: list[str] = []
     now = 0.0
 
-    def sleep(seconds: float) -> None:
+    def changed(_item: object, _seconds: float) -> None:
         nonlocal now
-        now += seconds
+        now += 2
         waiting = server.objects[("Pod", "ml", "chat-1")]["status"]["containerStatuses"][0]
         if now == 4:
             waiting["state"] = {"running": {}}
@@ -179,8 +181,9 @@ def test_waiting_says_where_the_model_stands(make: Make, server: Any, kubeconfig
             ready(server, 2)
 
     done = rollout.wait(
-        cluster, [made.engine[-1]], timeout=60, report=said.append, sleep=sleep, clock=lambda: now
-    )
+        cluster, [made.engine[-1]], timeout=60, report=said.append, clock=lambda: now,
+        changed=changed,
+    )  # fmt: skip
 
     assert done
     assert said == [
@@ -188,6 +191,60 @@ def test_waiting_says_where_the_model_stands(make: Make, server: Any, kubeconfig
         "Deployment/chat: 0 of 2 ready, 0 up to date; chat-1: vllm loads",
         "Deployment/chat: 2 of 2 ready, 2 up to date",
     ]
+
+
+def applied(server: Any, kubeconfig: Path, make: Make) -> tuple[Cluster, dict[str, Any]]:
+    """A cluster with a deployment that is not ready, and that deployment."""
+    cluster = Cluster.connect(kubeconfig, None)
+    made = make(replicas=2, monitoring={"dashboards": "none"})
+    list(rollout.apply(cluster, made.objects))
+    return cluster, made.engine[-1]
+
+
+def watches(server: Any) -> list[str]:
+    return [path for _, path in server.requests if "watch=" in path]
+
+
+def test_a_change_is_seen_at_once(make: Make, server: Any, kubeconfig: Path) -> None:
+    """Whatever the pause between two looks: this one would be longer than the test may take."""
+    cluster, item = applied(server, kubeconfig, make)
+    live = cluster.get(item)
+    assert live is not None
+    timer = threading.Timer(0.2, ready, (server, 2))
+    timer.start()
+
+    cluster.changed(live, 1000)
+
+    timer.join()
+    (path,) = watches(server)
+    assert "fieldSelector=metadata.name%3Dchat" in path
+    assert rollout.wait(cluster, [item], timeout=0, report=lambda _: None)
+
+
+def test_a_version_that_the_server_has_forgotten_is_read_anew(
+    make: Make, server: Any, kubeconfig: Path
+) -> None:
+    cluster, item = applied(server, kubeconfig, make)
+    live = cluster.get(item)
+    assert live is not None
+    server.forgotten = server.version
+
+    cluster.changed(live, 1000)
+
+    assert len(watches(server)) == 1
+
+
+def test_who_may_not_watch_looks_again_after_a_pause(
+    make: Make, server: Any, kubeconfig: Path
+) -> None:
+    server.forbidden.add(("WATCH", "deployments"))
+    cluster, item = applied(server, kubeconfig, make)
+    slept: list[float] = []
+    cluster._sleep = slept.append
+
+    cluster.changed(cluster.get(item) or {}, 5)
+
+    assert slept == [5]
 
 
 def test_old_pods_that_still_serve_are_not_taken_for_new_ones() -> None:
