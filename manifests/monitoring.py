@@ -203,18 +203,23 @@ def dashboard_objects(spec: DeploymentSpec, slo: SloFile | None) -> list[dict[st
     if given.dashboards == "configmap":
         labels[given.dashboard_label] = "1"
     runbooks = given.runbooks or (slo.runbooks if slo else "")
-    found = []
+    found: list[object] = []
     for uid, shape in _shapes(runbooks).items():
         if given.dashboards == "configmap":
             item = dashboards.configmap(uid, {uid: shape}, namespace=given.namespace)
+            common = k8s.V1ObjectMeta(**item["metadata"] | {"labels": labels})
+            found.append(
+                k8s.V1ConfigMap(
+                    api_version="v1", kind="ConfigMap", metadata=common, data=item["data"]
+                )
+            )
         else:
             item = dashboards.grafana_dashboard(
                 shape, namespace=given.namespace, instances=given.grafana
             )
-            item = plain(GrafanaDashboard.model_validate(item))
-        item["metadata"]["labels"] = labels.copy()
-        found.append(item)
-    return found
+            item["metadata"]["labels"] = labels
+            found.append(GrafanaDashboard.model_validate(item))
+    return [plain(item) for item in found]
 
 
 @functools.cache
