@@ -24,7 +24,9 @@ SERVER_PORT = Attribute("server.port", _CONDITIONAL)
 ERROR_TYPE = Attribute("error.type", _CONDITIONAL)
 TOKEN_TYPE = Attribute("gen_ai.token.type", _REQUIRED, ("input", "output"))
 FINISH_REASON = Attribute(
-    "gen_ai.response.finish_reason", _CONDITIONAL, ("stop", "length", "abort", "error")
+    "gen_ai.response.finish_reason",
+    _CONDITIONAL,
+    ("stop", "length", "repetition", "abort", "error"),
 )
 ENGINE = Attribute("gen_ai.server.engine.id")
 GEN_AI = (

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.collector.conftest import CASES, response, settings, upstream
 
+from firsttoken.attributes import PLACE
 from firsttoken.catalogue import METRICS, Instrument, Requirement
 from firsttoken.collector.changes import Changes, Key, Window
 from firsttoken.collector.collector import Collector
@@ -137,10 +138,20 @@ def gpu_page() -> str:
     return next(p.name for p in sorted((DATA / "pages").iterdir()) if "dcgm" in p.name)
 
 
+def pages() -> list[bytes]:
+    """The newest page of each kind of source, all of them behind one collector."""
+    names = (
+        *("vllm-0.32.0-everything", "sglang-0.5.18", "tgi-3.3.7", "trtllm-1", "lmdeploy-0.16"),
+        *("triton-tensorrt-llm", "llamacpp-b10519", "dcgm-4.5-everything", "dcgm-4.5-mig"),
+        *("amd-1.5", "intel-xpumd-2.0", "firsttoken-gpu-mig"),
+    )
+    return [VLLM, *((DATA / "pages" / f"{name}.txt").read_bytes() for name in names)]
+
+
 def test_every_metric_sent_is_by_the_catalogue() -> None:
-    """Name, unit, instrument, required attributes and their types."""
+    """Name, unit, instrument, required attributes, their types and their well-known values."""
     known = {metric.name: metric for metric in METRICS}
-    found = [p for p in exported(gather(VLLM)) if p.name in known]
+    found = [p for p in exported(gather(*pages())) if p.name in known]
     kinds = {
         Instrument.COUNTER: ("sum", True),
         Instrument.UPDOWNCOUNTER: ("sum", False),
@@ -148,7 +159,9 @@ def test_every_metric_sent_is_by_the_catalogue() -> None:
         Instrument.HISTOGRAM: ("histogram", False),
     }
 
-    assert len({point.name for point in found}) > 20
+    sent = {point.name for point in found}
+    assert len({name for name in sent if name.startswith("gen_ai.")}) > 60
+    assert len({name for name in sent if name.startswith("hw.")}) > 25
     for point in found:
         metric = known[point.name]
         assert (point.kind, point.monotonic) == kinds[metric.instrument]
@@ -156,9 +169,14 @@ def test_every_metric_sent_is_by_the_catalogue() -> None:
         names = {attribute.name: attribute for attribute in metric.attributes}
         required = {n for n, a in names.items() if a.requirement is Requirement.REQUIRED}
         assert required <= point.attributes.keys()
-        # A source may say more of its own, under names that are no convention's.
-        assert {name for name in point.attributes if "." in name} <= names.keys()
+        # A source may say more of its own, under names that are no convention's; where its device
+        # is; and of what two say alike, which of them it is.
+        dotted = {name for name in point.attributes if "." in name}
+        assert dotted <= {*names, *(place.name for place in PLACE), "firsttoken.source"}
         assert isinstance(point.attributes.get("server.port", 0), int)
+        for name, value in point.attributes.items():
+            values = names[name].values if name in names else ()
+            assert not values or value in values, f"{point.name}: {name} is {value!r}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.stem)
