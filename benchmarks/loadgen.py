@@ -28,7 +28,7 @@ class Load(NamedTuple):
     rate: float
     ttft_us: int
     gap_us: int
-    seconds: float = 12.0
+    seconds: float = 24.0
     sync: int = 0
     prompt: str = "64"
 
@@ -37,7 +37,7 @@ LOADS = (
     Load("800 streams, 50 tokens/s", 303, 100_000, 20_000),
     Load("800 streams in bursts", 303, 100_000, 20_000, sync=1),
     Load("1,500 streams, 50 tokens/s", 568, 100_000, 20_000),
-    Load("4,000 streams, 20 tokens/s", 620, 100_000, 50_000, seconds=15.0),
+    Load("4,000 streams, 20 tokens/s", 620, 100_000, 50_000),
 )
 
 

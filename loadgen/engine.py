@@ -33,6 +33,7 @@ NAP_S = 0.001
 BUSY_PER_S = 5000.0
 TICK_S = 0.01
 WORK_S = 0.0004
+WORK_EVERY_S = 0.02
 BACKLOG = 256
 SWEEP_S = 0.5
 SWEEP_PARTS = 64
@@ -86,6 +87,8 @@ class Engine:
         self._read: deque[Flow] = deque()
         self._digest: deque[Flow] = deque()
         self._napping = False
+        self._behind = False
+        self._work_at = 0.0
         self._looked = self._housekept = self._sweep = 0.0
         self._events = 0
         self.gauges = Gauges(windows.measure, windows.cooldown)
@@ -157,7 +160,7 @@ class Engine:
         if self._napping:
             count = sockets.nap(min(due, self._looked + NAP_S) - now)
             self._looked = self.now()
-        elif self._read or self._digest:
+        elif self._behind:
             count = sockets.look()
         else:
             count = sockets.wait(due - now, tick - now)
@@ -185,15 +188,25 @@ class Engine:
         self._read.append(flow)
 
     def _work(self, due: float) -> None:
-        """What can wait, for as long as nothing is due."""
+        """What can wait, for as long as nothing is due.
+
+        Some of it together: what is done once a request and alone finds nothing of its own in the
+        processor's caches any more, and takes twice as long.
+        """
+        now = self.now()
+        if now < self._work_at and not self._behind and len(self._read) < BACKLOG:
+            return
         budget = WORK_S if len(self._read) < BACKLOG else 10 * WORK_S
-        until = min(due, self.now() + budget)
+        until = min(due, now + budget)
+        self._behind = True
         while True:
             if self._read:
                 self._ended(self._read.popleft())
             elif self._digest:
                 self._network.digest(self._digest.popleft())
             elif not self._agenda.prepare():
+                self._behind = False
+                self._work_at = self.now() + WORK_EVERY_S
                 return
             if self.now() >= until:
                 return

@@ -136,17 +136,18 @@ class Flow:
 
     def take(self, data: bytes, stamp: bytes) -> bool:
         """Take a part that is not known to be usual; returns whether it has to be read now."""
-        if self.starts is not _NONE and self.reader is not None:
-            count = self.reader.usual(data)
-            if count:
-                self.tokens += stamp * count
-                self.bytes += len(data)
-                return False
+        reader = self.reader if self.starts is not _NONE else None
+        if reader is not None and (count := reader.usual(data)):
+            self.tokens += stamp * count
+            self.bytes += len(data)
+            return False
         self.starts = _NONE  # until this has been read
         self.parts.append(data)
         self.stamps += stamp
         if self.watch or data.endswith(_MAY_BE_LAST):
             return True
+        if reader is not None and data.endswith(b"\n"):
+            return False  # most often why the answer ended: its last part comes with the next
         self.tries -= 1
         return self.tries >= 0
 

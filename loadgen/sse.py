@@ -44,6 +44,13 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Event]:
         """The events that ``data`` completes."""
+        one = data.startswith(b"data: ") and data.endswith(b"\n\n") and data.count(b"\n") == 2
+        if one and b"\r" not in data and (self.between or self.fresh):  # nearly always
+            self._start = False
+            return [Event("", data[6:-2].decode(errors="replace"))]
+        return self._lines(data)
+
+    def _lines(self, data: bytes) -> list[Event]:
         if self._start:
             data = self._rest + data
             if len(data) < len(_BOM) and _BOM.startswith(data):

@@ -304,7 +304,7 @@ def test_a_stopped_run_keeps_what_there_is(serve: Serve, tmp_path: Path) -> None
     assert done.stopped == "enough"
     assert done.measure[1] < 5
     errors = [record.error for record in done.records]
-    assert errors.count("interrupted") == 2
+    assert 1 <= errors.count("interrupted") <= 2  # a user may just be between two requests
     assert None in errors
     assert all(record.ok for record in done.measured)
     kept = read(out)
