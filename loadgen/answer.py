@@ -8,15 +8,26 @@ work; whatever looks different is read through JSON again.
 import json
 import re
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from firsttoken.loadgen.dialect import Answer, Dialect, error_message
 from firsttoken.loadgen.sse import Decoder, Event
 from firsttoken.loadgen.wire import Framer, Head
 
-__all__ = ["Reader"]
+__all__ = ["SIZE_LINES", "Reader"]
 
 _DONE = "[DONE]"
+
+
+def _size_line(length: int) -> bytes:
+    """The size line of a chunk that is so long with it and the break behind it."""
+    size = length - 4 - len(f"{length:x}")
+    size += len(f"{max(0, size):x}") < len(f"{length:x}")  # its own digits are not in it
+    return b"%x\r\n" % size if size > 0 else b"\0"
+
+
+SIZE_LINES = tuple(map(_size_line, range(2048)))
+"""By the length of the whole chunk: with what one of that length begins."""
 
 
 class Reader:
@@ -38,9 +49,9 @@ class Reader:
         kind = head.headers.get("content-type", "").lower()
         self._events = "text/event-stream" in kind and not self._failed
         self._stream = stream
-        # How usual parts look: an event up to its text and behind it; and parts, by their length.
-        self._before = self._after = self.end = b""
-        self.starts: dict[int, bytes] = {}
+        # How a usual part looks: an event up to its text, and behind it, and the lengths it has.
+        self.before = self._after = self.end = b""
+        self.least, self.most = 0, 0
         self._held = b""  # the beginning of a part that looks usual so far
         self._whole = bytearray()  # of a body that is no event stream
 
@@ -123,26 +134,23 @@ class Reader:
         """Whether it is known how a usual part looks, and at most a piece of one has come."""
         return bool(self.end) and self._framer.between_chunks and self._decoder.between
 
-    def _start(self, length: int) -> bytes:
-        """How a usual part of a length begins: the chunk's size, and the event up to its text."""
-        known = self.starts.get(length)
-        if known is not None:
-            return known
-        size = length - 4 - len(f"{length:x}")
-        size += len(f"{size:x}") < len(f"{length:x}")  # the size's own digits are not in it
-        start = b"%x\r\n%b" % (size, self._before)
-        short = size >= len(self._before) + len(self._after)
-        # In one that is as long as two, there might be two.
-        sound = short and size < 2 * (len(self._before) + len(self._after))
-        self.starts[length] = start if sound else b"\0"
-        return self.starts[length]
+    def _is_usual(self, part: bytes) -> bool:
+        length = len(part)
+        if not self.least <= length < self.most:
+            return False
+        line = SIZE_LINES[length]
+        return (
+            part.startswith(line)
+            and part.startswith(self.before, len(line))
+            and part.endswith(self.end)
+        )
 
     def _usual(self, part: bytes) -> tuple[int, bytes]:
         """How many usual events a part begins with, and what comes behind them."""
-        if part.startswith(self._start(len(part))) and part.endswith(self.end):
+        if self._is_usual(part):
             return 1, b""
         pieces = part.split(b"\r\n")
-        before, after, room = self._before, self._after, len(self._before) + len(self._after)
+        before, after, room = self.before, self._after, len(self.before) + len(self._after)
         count = at = 0
         # Whole chunks only: what stands behind the last break is another's beginning.
         for size, event in zip(pieces[:-1:2], pieces[1:-1:2], strict=False):
@@ -159,7 +167,7 @@ class Reader:
 
     def _begins(self, part: bytes) -> bool:
         """Whether this is a piece of a chunk with no whole event in it: the rest is waited for."""
-        longest = 2 * (len(self._before) + len(self._after))
+        longest = 2 * (len(self.before) + len(self._after))
         ends_line = part.endswith((b"\r", b"\n"))
         return 0 < len(part) < longest and not ends_line and part.count(b"\r\n") < 2
 
@@ -172,9 +180,9 @@ class Reader:
         same = state == (answer.finish_reason, answer.output_tokens, answer.error, self._done)
         found = _text(answer.key).search(body) if same and answer.key else None
         if found and body.count(b"\n") == 2 and body.endswith(b"\n\n"):
-            self._before, self._after = body[: found.start(1)], body[found.end(1) :]
-            self.end = self._after + b"\r\n"
-            self.starts.clear()
+            self.before, self._after = body[: found.start(1)], body[found.end(1) :]
+            self.end = _shared(self._after + b"\r\n")
+            self.least, self.most = _lengths(len(self.before) + len(self._after))
 
     def _one(self, time: float, part: bytes) -> None:
         body = self._framer.feed(part)
@@ -216,3 +224,19 @@ class Reader:
 def _text(key: str) -> re.Pattern[bytes]:
     """Finds the text of a key, without the quotes around it."""
     return re.compile(rb'"%b"\s*:\s*"((?:[^"\\]|\\.)*)"' % key.encode())
+
+
+@lru_cache(256)
+def _shared(data: bytes) -> bytes:
+    """The same bytes for all streams: then they are in the processor's cache."""
+    return data
+
+
+@lru_cache(256)
+def _lengths(room: int) -> tuple[int, int]:
+    """The least length of a chunk with one event, and that from which on it might hold two.
+
+    ``room`` is what an event has besides its text.
+    """
+    least, most = (size + len(f"{size:x}") + 4 for size in (room, 2 * room))
+    return least, min(most, len(SIZE_LINES))

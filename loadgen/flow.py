@@ -22,7 +22,6 @@ ROOM, ROOM_MAX = 479, 1 << 16
 """How much is read at once: an event and its chunk mostly fit into what is cheap to allocate."""
 TRIES = 4
 """So many parts that look new are read at once, one after another, to know those that follow."""
-_NONE: dict[int, bytes] = {}
 # A response in chunks ends with an empty line; so does each chunk of events that end with CRLF.
 _MAY_BE_LAST = b"\r\n\r\n"
 
@@ -70,12 +69,13 @@ class Clock:
 class Flow:
     """What is read into it: ``take`` each part, or where it is usual, ``tokens`` its stamp alone.
 
-    A part is usual if it begins with what ``starts`` has for its length, and ends with ``end``.
-    All times are monotonic.
+    A part is usual if its length is from ``least`` to below ``most``, it is one chunk, the event in
+    it begins with ``before``, and the part ends with ``end``.  All times are monotonic.
     """
 
     __slots__ = (
         "_answer",
+        "before",
         "bytes",
         "dials",
         "end",
@@ -83,6 +83,8 @@ class Flow:
         "error",
         "first_byte",
         "intended",
+        "least",
+        "most",
         "parts",
         "phase",
         "prepared",
@@ -93,7 +95,6 @@ class Flow:
         "sent",
         "stamps",
         "started",
-        "starts",
         "status",
         "tokens",
         "tries",
@@ -123,7 +124,8 @@ class Flow:
         self.ended: float | None = None
         self.status: int | None = None
         self.error: str | None = None
-        self.starts, self.end = _NONE, b""
+        self.before = self.end = b""
+        self.least = self.most = 0
         self.tokens = bytearray()  # stamps of usual parts, which came before ``parts``
         self.parts: list[bytes] = []
         self.stamps = bytearray()
@@ -136,12 +138,12 @@ class Flow:
 
     def take(self, data: bytes, stamp: bytes) -> bool:
         """Take a part that is not known to be usual; returns whether it has to be read now."""
-        reader = self.reader if self.starts is not _NONE else None
+        reader = self.reader if self.most else None
         if reader is not None and (count := reader.usual(data)):
             self.tokens += stamp * count
             self.bytes += len(data)
             return False
-        self.starts = _NONE  # until this has been read
+        self.most = 0  # nothing is usual until this has been read
         self.parts.append(data)
         self.stamps += stamp
         if self.watch or data.endswith(_MAY_BE_LAST):
@@ -184,7 +186,8 @@ class Flow:
         assert reader is not None  # noqa: S101
         reader.feed(times, parts)
         if reader.learnt:
-            self.starts, self.end = reader.starts, reader.end
+            self.before, self.end = reader.before, reader.end
+            self.least, self.most = reader.least, reader.most
         if reader.recognises:
             self.tries = TRIES
         return last

@@ -5,6 +5,7 @@ import struct
 import time
 from time import sleep
 
+from firsttoken.loadgen.answer import SIZE_LINES
 from firsttoken.loadgen.connection import Connection
 from firsttoken.loadgen.flow import Flow
 from firsttoken.loadgen.record import Reading
@@ -109,10 +110,16 @@ class Polled:
                 self._listener.closed(flow)
                 continue
             stamp = extra[0][2] if extra else now
-            start = flow.starts.get(len(data))
-            if start is not None and data.startswith(start) and data.endswith(flow.end):
+            length = len(data)
+            line = SIZE_LINES[length] if flow.least <= length < flow.most else b""
+            if (
+                line
+                and data.startswith(line)
+                and data.startswith(flow.before, len(line))
+                and data.endswith(flow.end)
+            ):
                 flow.tokens += stamp
-                flow.bytes += len(data)
+                flow.bytes += length
             elif flow.take(data, stamp):
                 self._listener.settle(flow)
 

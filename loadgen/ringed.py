@@ -4,6 +4,7 @@ import errno
 import struct
 import time
 
+from firsttoken.loadgen.answer import SIZE_LINES
 from firsttoken.loadgen.connection import Connection
 from firsttoken.loadgen.flow import Flow
 from firsttoken.loadgen.record import Reading
@@ -15,6 +16,7 @@ __all__ = ["Ringed"]
 # As many are taken at once: what is due meanwhile waits for less than half a millisecond.
 _BATCH = 64
 _BOTH = BUFFER | MORE
+_TIME = slice(TIME, HEADER)
 _STAMP = struct.Struct("=qq")
 
 
@@ -110,25 +112,25 @@ class Ringed:
             held += 1
             at = start + (flags >> 16) * BUFFER_SIZE
             part = memory[at : at + result]
-            begin = flow.starts.get(result - HEADER)
+            length = result - HEADER
+            line = SIZE_LINES[length] if flow.least <= length < flow.most else b""
             if (
-                begin is not None
-                and part.startswith(begin, HEADER)
+                line
+                and part.startswith(line, HEADER)
+                and part.startswith(flow.before, HEADER + len(line))
                 and part.endswith(flow.end)
                 and part[STAMPED]
             ):
-                flow.tokens += part[TIME:HEADER]
-                flow.bytes += result - HEADER
+                flow.tokens += part[_TIME]
+                flow.bytes += length
             else:
                 self._unusual(flow, part)
         ring.free(held)
         return len(found)
 
     def _unusual(self, flow: Flow, part: bytes) -> None:
-        if part[STAMPED]:
-            stamp = part[TIME:HEADER]
-        else:  # the kernel had only begun to take times
-            stamp = _STAMP.pack(*divmod(time.time_ns(), 1_000_000_000))
+        # Without a time, the kernel had only begun to take them.
+        stamp = part[_TIME] if part[STAMPED] else _now()
         if flow.take(part[HEADER:], stamp):
             self._listener.settle(flow)
 
@@ -154,3 +156,7 @@ class Ringed:
             self._listener.closed(flow)
         else:
             self._listener.happened(connection)
+
+
+def _now() -> bytes:
+    return _STAMP.pack(*divmod(time.time_ns(), 1_000_000_000))
