@@ -108,7 +108,7 @@ class _Openmetrics(Writer):
         unit = family.unit if name.endswith(f"_{family.unit}") else ""
         if kind in (Kind.INFO, Kind.STATESET):
             unit = ""
-        header = self.header(name, family.help, kind.value, unit)
+        header = self.header(name, family.help, kind, unit)
         found = self.block(kind, header, family, lines)
         if found is not None:
             yield found

@@ -118,6 +118,11 @@ class Checks:
         if block.kind is Kind.COUNTER and not lines.ends:
             self._counters += enumerate(block.places, first)
             return
+        if len(lines.below_zero) == 1:
+            slots = range(first, self._lines)
+            check = _check(block.kind, lines.roles, block.places, slots, lines.below_zero[0])
+            self._grouped.append(check)
+            return
         begin = 0
         ends = lines.ends or range(1, len(block.places) + 1)
         for end, below_zero in zip(ends, lines.below_zero, strict=True):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from firsttoken.catalogue import SOURCE
 from firsttoken.collector.form import TEXT
 from firsttoken.collector.page import Kind, Labels, Layout, Role
-from firsttoken.collector.translate import MEMBER, Member, Offer, layout_of, named
+from firsttoken.collector.translate import MEMBER, Member, Offer, layout_of
 from firsttoken.naming import label_name
 
 __all__ = ["Collision", "Merged", "Part", "merge", "shared_names"]
@@ -114,21 +114,23 @@ def _distinct(families: Sequence[Offer], collisions: list[Collision]) -> tuple[O
     found = []
     for family in families:
         claimed = _claimed(family)
-        other = next((owners[name] for name in claimed if name in owners), None)
-        if other is None:
+        if owners.keys().isdisjoint(claimed):
             owners |= dict.fromkeys(claimed, family.name)
             found.append(family)
         else:
+            other = next(owners[name] for name in claimed if name in owners)
             collisions.append(Collision(family.name, "", f"has names of the family {other}"))
     return tuple(found)
 
 
 def _claimed(family: Offer) -> list[str]:
     """The names of a family and its samples, for clients that take no dots."""
-    names = [TEXT.name(family.name, family.dotted)]
-    names += [names[0] + role for role in _PARTS.get(family.kind, ())]
+    # A name of the catalogue is one that every client takes.
+    name = TEXT.name(family.name, family.dotted) if family.metric is None else family.name
+    names = [name, *[name + role for role in _PARTS.get(family.kind, ())]]
     if family.kind in _CREATED and Role.CREATED in family.layout.roles:
-        names.append(TEXT.name(*named(Role.CREATED, family)))
+        base = name.removesuffix("_total") if family.kind is Kind.COUNTER else name
+        names.append(base + Role.CREATED)
     return names
 
 

@@ -24,7 +24,6 @@ __all__ = [
     "Offer",
     "Translator",
     "layout_of",
-    "named",
 ]
 
 _PLACES = {
@@ -97,14 +96,6 @@ class Contribution:
     """Series that their profile leaves out, or that came out as another one."""
     outcomes: Mapping[str, int]
     """How many of the page's families had each outcome."""
-
-
-def named(role: Role, family: Offer) -> tuple[str, str]:
-    """A sample's name, and the same with dots; a counter's ``_created`` replaces ``_total``."""
-    name, dotted = family.name, family.dotted
-    if role is Role.CREATED and family.kind is Kind.COUNTER:
-        name, dotted = name.removesuffix("_total"), dotted.removesuffix("_total")
-    return name + role, dotted + role
 
 
 class Translator:
@@ -193,7 +184,7 @@ class Translator:
 
 def _kind_word(kind: Kind) -> str:
     """The type as profiles know it: an info metric is a gauge that is always 1."""
-    return "gauge" if kind in (Kind.INFO, Kind.STATESET) else kind.value
+    return "gauge" if kind in (Kind.INFO, Kind.STATESET) else kind
 
 
 def _passed(

@@ -75,7 +75,11 @@ class Writer:
         """The name of a family's samples; a counter's ``_created`` replaces ``_total``."""
         found = self._names.get(family.name)
         if found is None:
-            found = self._names[family.name] = self.form.name(family.name, family.dotted)
+            found = family.name
+            # A name of the catalogue has nothing that underscores would be put for.
+            if family.metric is None or self.form.escaping != "underscores":
+                found = self.form.name(found, family.dotted)
+            self._names[family.name] = found
         if role is Role.CREATED and family.kind is Kind.COUNTER:
             found = found.removesuffix("_total")
         return found + role
