@@ -20,7 +20,6 @@ class LabelText:
 
     def __init__(self, form: Form) -> None:
         self._form = form
-        self._shown: dict[Labels, str] = {}
         self._tails: dict[Labels, bytes] = {}
         self._keys: dict[str, str] = {}
         self._texts: dict[tuple[str, str], str] = {}
@@ -29,19 +28,16 @@ class LabelText:
         self._first: dict[frozenset[str], str] = {}
         self._limits: dict[tuple[str, str], tuple[float, bytes]] = {}
 
-    def shown(self, labels: Labels) -> str:
-        """Name and value of each, joined; the same for the same labels in another order."""
-        found = self._shown.get(labels)
-        if found is None:
-            found = self._shown[labels] = self._joined(labels)
-        return found
-
     def tail(self, labels: Labels) -> bytes:
-        """What stands between a line's name and its number."""
+        """What stands between a line's name and its number.
+
+        It is the same for the same labels in another order.
+        """
         found = self._tails.get(labels)
         if found is None:
-            shown = self.shown(labels)
-            found = self._tails[labels] = f"{{{shown}}} ".encode() if shown else b" "
+            found = self._tails[labels] = (
+                f"{{{self._joined(labels)}}} ".encode() if labels else b" "
+            )
         return found
 
     def _joined(self, labels: Labels) -> str:

@@ -67,10 +67,11 @@ class Series(NamedTuple):
     labels: Labels
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Layout:
     """Which samples a family has, in their order; families with the same ones share it.
 
+    It never changes; a frozen one takes several times as long to make, and a page has dozens.
     Many do: each gauge of a server, each histogram with the same buckets.  So what is worked out
     for labels is worked out for a layout, once.
     """

@@ -135,17 +135,18 @@ class Writer:
         self, layout: Layout, metric: Labels, kind: Kind, *, whole: bool
     ) -> Arrangement:
         """The lines of a family that is one metric: like any other's with the same bounds."""
-        roles, bounds = layout.roles, layout.bounds
-        pattern = self._patterns.get((kind, roles, bounds))
+        key = (kind, layout.roles, layout.bounds)
+        pattern = self._patterns.get(key)
         if pattern is None:
-            alone = Layout(roles, tuple([(bound,) if bound else () for bound in bounds]))
-            pattern = self._arrange(alone, kind, None, whole=whole)
-            self._patterns[kind, roles, bounds] = pattern
+            own = tuple([(bound,) if bound else () for bound in layout.bounds])
+            pattern = self._arrange(Layout(layout.roles, own), kind, None, whole=whole)
+            self._patterns[key] = pattern
         if not metric:
             return pattern
         begin = self.labels.tail(metric)[:-2]
         tails = [begin + (b"} " if tail == b" " else b"," + tail[1:]) for tail in pattern.tails]
-        return pattern._replace(tails=tuple(tails))
+        order, as_is, roles, _, ends, below_zero = pattern
+        return Arrangement(order, as_is, roles, tuple(tails), ends, below_zero)
 
     def _arrange(
         self, layout: Layout, kind: Kind, fits: Fits | None, *, whole: bool
@@ -184,7 +185,7 @@ class Writer:
         self, layout: Layout, places: Sequence[int], bounds: Mapping[Role, str]
     ) -> Iterable[Sequence[_Line]]:
         """The metrics one after the other, each with its buckets or quantiles in rising order."""
-        groups: dict[str, list[_Line]] = {}
+        groups: dict[bytes, list[_Line]] = {}
         group: list[_Line] = []
         before: Labels | None = None
         alone = prefix = b""
@@ -197,7 +198,7 @@ class Writer:
                 rest, limit = apart(rest, bound)
             if rest != before:
                 before, alone = rest, self.labels.tail(rest)
-                group = groups.setdefault(self.labels.shown(rest), [])
+                group = groups.setdefault(alone, [])
                 prefix = alone[:-2] + b"," if rest else b"{"
             if limit is not None and bound is not None:
                 number, text = limits(bound, limit[1])
