@@ -80,9 +80,11 @@ def activity(scope: Scope) -> tuple[Panel, ...]:
 def wear(scope: Scope) -> tuple[Panel, ...]:
     """What a GPU counts before it fails, and what slows it down, where an exporter says so."""
     each = scope.kept(*KEY)
+    # NVIDIA's driver counts each error twice: since it was loaded, and since the GPU was made.
+    once = each.matching(Matcher("hw.gpu.ecc.scope", "aggregate", "!="))
 
-    def counted(name: str, title: str, text: str) -> Panel:
-        found = promql.increase(measures.entry(name), "$__rate_interval", each)
+    def counted(name: str, title: str, text: str, of: Scope = each) -> Panel:
+        found = promql.increase(measures.entry(name), "$__rate_interval", of)
         return gpu_chart(scope, title, text, found, "short", width=12)
 
     return reported(
@@ -91,6 +93,7 @@ def wear(scope: Scope) -> tuple[Panel, ...]:
             "Memory errors",
             "ECC errors, corrected and not. Corrected ones that come faster and faster announce "
             "the others; after an uncorrected one the GPU wants a reset.",
+            once,
         ),
         lambda: counted(
             "hw.gpu.memory.remapped_rows",

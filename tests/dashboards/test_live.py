@@ -55,8 +55,6 @@ NOTHING_TO_SHOW = {
     ("firsttoken-data-quality", "Counter resets"),
 }
 """Panels that are empty because all is well."""
-UNSIMULATED = {("firsttoken-gpu", "Memory errors"), ("firsttoken-gpu", "Throttled")}
-"""Panels of what the embedded engine's GPU exporters do not report."""
 
 
 def lacking(prometheus: Prometheus, source: str) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -71,7 +69,7 @@ def lacking(prometheus: Prometheus, source: str) -> dict[tuple[str, str], tuple[
 
 
 def test_every_panel_shows_what_the_collectors_serve(deployed: Prometheus) -> None:
-    assert set(lacking(deployed, "semconv")) <= NOTHING_TO_SHOW | UNSIMULATED
+    assert set(lacking(deployed, "semconv")) <= NOTHING_TO_SHOW
 
 
 def test_every_panel_shows_what_engines_and_gpus_scraped_directly_report(
@@ -82,7 +80,7 @@ def test_every_panel_shows_what_engines_and_gpus_scraped_directly_report(
     assert ("firsttoken-slo", "Engines answering") not in found
     # The rules of this deployment read the collectors, and record the collectors' labels.
     own = {key for key in found if key[0] != "firsttoken-slo"}
-    assert own <= NOTHING_TO_SHOW | UNSIMULATED
+    assert own <= NOTHING_TO_SHOW
 
 
 def test_no_choice_at_the_top_breaks_a_panel(deployed: Prometheus) -> None:

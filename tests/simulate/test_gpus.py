@@ -92,6 +92,32 @@ def test_an_amd_page_says_what_the_gpus_are() -> None:
     assert set(re.findall(r"^# TYPE \S+ (\S+)$", page, re.MULTILINE)) == {"gauge"}
 
 
+def test_exporters_count_memory_errors_and_amds_says_how_long_power_held_clocks_down() -> None:
+    decoding, prompts = (after(30, 0.9, share, vendor="amd") for share in (0.0, 0.8))
+    dcgm, quiet, page = dcgm_page(after(1, 0, 0), Faults()), amd_page(decoding), amd_page(prompts)
+    counts = {
+        *(
+            f"DCGM_FI_DEV_ECC_{bits}_{scope}_TOTAL"
+            for bits in ("SBE", "DBE")
+            for scope in ("VOL", "AGG")
+        ),
+        *("gpu_ecc_correct_total", "gpu_ecc_uncorrect_total"),
+    }
+
+    assert {tuple(values(dcgm + page, name)) for name in counts} == {(0, 0)}
+    assert values(quiet, "gpu_violation_ppt_residency_percentage") == [0, 0]
+    (share, _), (limited, _), (samples, _) = (
+        values(page, f"gpu_violation_{name}")
+        for name in (
+            "ppt_residency_percentage",
+            "ppt_residency_accumulated",
+            "current_accumulated_counter",
+        )
+    )
+    assert 0 < share == pytest.approx(100 * limited / samples, abs=0.5)
+    assert samples == 30_000
+
+
 def test_the_page_follows_what_is_served(simulate: Any) -> None:
     async def check() -> None:
         async with simulate({"decode_base_s": 0.01}) as client:

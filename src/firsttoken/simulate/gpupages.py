@@ -12,6 +12,8 @@ GARBAGE = '<html><body><h1>502 Bad Gateway</h1>\nDCGM_FI_DEV_GPU_UTIL{gpu="0\n'
 """What an exporter shows under the fault ``gpu_exporter=garbage``."""
 
 _HOST = "simulated-node-0"
+_SAMPLES_PER_S = 1000
+"""How often AMD's firmware looks whether clocks are lowered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,16 @@ _DCGM = (
         lambda *_: 0,
     ),
     _Family("DCGM_FI_DEV_ROW_REMAP_FAILURE", "gauge", "Remapping of rows failed.", lambda *_: 0),
+    *(
+        _Family(
+            f"DCGM_FI_DEV_ECC_{bits}_{scope}_TOTAL",
+            "counter",
+            f"ECC errors, {corrected}, since {since}.",
+            lambda *_: 0,
+        )
+        for scope, since in (("VOL", "the driver was loaded"), ("AGG", "the GPU was made"))
+        for bits, corrected in (("SBE", "corrected"), ("DBE", "not corrected"))
+    ),
     _Family("DCGM_FI_DEV_VGPU_LICENSE_STATUS", "gauge", "vGPU license status.", lambda *_: 0),
     _Family(
         "DCGM_FI_PROF_GR_ENGINE_ACTIVE",
@@ -172,11 +184,39 @@ _AMD = (
     _Family("gpu_ecc_correct_total", "gauge", "Correctable errors.", lambda *_: 0),
     _Family("gpu_ecc_uncorrect_total", "gauge", "Uncorrectable errors.", lambda *_: 0),
     _Family("gpu_health", "gauge", "1 when healthy.", lambda *_: 1),
+    _Family(
+        "gpu_violation_current_accumulated_counter",
+        "gauge",
+        "Samples of the firmware.",
+        lambda g, _: round(_SAMPLES_PER_S * g.seconds),
+    ),
+    _Family(
+        "gpu_violation_ppt_residency_accumulated",
+        "gauge",
+        "Samples with clocks lowered by the power limit.",
+        lambda g, _: round(_SAMPLES_PER_S * g.limited_s),
+    ),
+    _Family(
+        "gpu_violation_ppt_residency_percentage",
+        "gauge",
+        "Time with clocks lowered by the power limit, in %.",
+        lambda g, _: _percent(g.power_limited),
+    ),
+    *(
+        _Family(
+            f"gpu_violation_{place}_residency_{form}",
+            "gauge",
+            f"{meaning} with clocks lowered by heat.",
+            lambda *_: 0,
+        )
+        for place in ("processor_hot", "socket_thermal", "vr_thermal", "hbm_thermal")
+        for form, meaning in (("accumulated", "Samples"), ("percentage", "Time in %"))
+    ),
 )
 
 
 def dcgm_page(model: GpuModel, faults: Faults) -> str:
-    """The page of dcgm-exporter 4 with its default counters."""
+    """The page of dcgm-exporter 4 with its default counters, and those of ECC errors."""
     labels = {gpu.index: _nvidia_labels(gpu.index, model.board) for gpu in model.gpus}
     page = _page(_DCGM, model, labels)
     lines = [

@@ -22,6 +22,7 @@ _WORKSPACE_MIB = 1024
 _ACTIVATIONS_MIB = 1536  # when all time goes into prompts
 _WARM_S = 20.0  # time constant of the temperature
 _ROOM_C = 28.0
+_PEAKS = 0.25  # of the time that goes into prompts, the share that the power limit cuts
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,11 @@ _BOARDS: dict[Literal["nvidia", "amd"], Board] = {
 
 @dataclass(slots=True)
 class Gpu:
-    """The state of one GPU: shares 0 to 1, MiB, W, J, degrees Celsius, MHz."""
+    """The state of one GPU: shares 0 to 1, MiB, W, J, degrees Celsius, MHz.
+
+    ``power_limited`` is the share of the last sample with clocks lowered by the power limit, and
+    ``limited_s`` of all ``seconds`` those.
+    """
 
     index: int
     utilization: float
@@ -58,6 +63,9 @@ class Gpu:
     temperature_c: float
     memory_temperature_c: float
     clock_mhz: float
+    power_limited: float = 0.0
+    limited_s: float = 0.0
+    seconds: float = 0.0
 
 
 class GpuModel:
@@ -98,6 +106,9 @@ class GpuModel:
         load = (0.65 * decode + 0.95 * prefill) * (1 - 0.01 * (gpu.index % 5))
         gpu.power_w = board.idle_w + (board.limit_w - board.idle_w) * load
         gpu.energy_j += gpu.power_w * elapsed
+        gpu.power_limited = _PEAKS * prefill
+        gpu.limited_s += gpu.power_limited * elapsed
+        gpu.seconds += elapsed
         share = min(1.0, elapsed / _WARM_S)
         gpu.temperature_c += (self._warmth(gpu.power_w) - gpu.temperature_c) * share
         gpu.memory_temperature_c = gpu.temperature_c + 4 + 8 * gpu.memory_busy
