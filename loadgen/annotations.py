@@ -17,10 +17,12 @@ from firsttoken.errors import UsageError
 from firsttoken.loadgen.record import Run
 from firsttoken.loadgen.summary import summarise
 
-__all__ = ["TAG", "TOKEN", "Finish", "marked", "outcome", "plan"]
+__all__ = ["NO_MARK", "TAG", "TOKEN", "Finish", "address", "marked", "outcome", "plan"]
 
 TAG = "loadtest"
 TOKEN = "FIRSTTOKEN_GRAFANA_TOKEN"  # noqa: S105 - the variable that holds it
+NO_MARK = "no annotation in Grafana"
+"""How a warning begins that Grafana did not take a mark."""
 TIMEOUT_S = 5.0
 
 Finish = Callable[[Run], None]
@@ -33,7 +35,7 @@ class _RefusedError(Exception):
 
 def _send(method: str, url: str, token: str, body: dict[str, Any]) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    request = urllib.request.Request(  # noqa: S310 - http and https alone, by ``_address``
+    request = urllib.request.Request(  # noqa: S310 - http and https alone, by ``address``
         url, json.dumps(body).encode(), headers, method=method
     )
     try:
@@ -46,8 +48,8 @@ def _send(method: str, url: str, token: str, body: dict[str, Any]) -> dict[str, 
         raise _RefusedError(str(getattr(exc, "reason", exc))) from None
 
 
-def _address(grafana: str) -> str:
-    """Where annotations are posted; raises UsageError for what is no address."""
+def address(grafana: str, token: str | None) -> str:
+    """Where annotations are posted; raises UsageError for an address or a token that cannot be."""
     parts = urlsplit(grafana)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise UsageError(
@@ -55,6 +57,8 @@ def _address(grafana: str) -> str:
         )
     if parts.username or parts.password:
         raise UsageError(f"--grafana: no user and password in the address, but a token in {TOKEN}")
+    if not token:
+        raise UsageError(f"--grafana needs a service account token in {TOKEN}")
     return f"{grafana.rstrip('/')}/api/annotations"
 
 
@@ -68,14 +72,12 @@ def marked(grafana: str | None, token: str | None, text: str, warn: Warn) -> Ite
     if grafana is None:
         yield lambda _run: None
         return
-    address = _address(grafana)
-    if not token:
-        raise UsageError(f"--grafana needs a service account token in {TOKEN}")
-    shown = f"no annotation in Grafana at {grafana}"
+    url, token = address(grafana, token), token or ""
+    shown = f"{NO_MARK} at {grafana}"
     began, number = time.time(), None
     try:
         body = {"time": _ms(began), "tags": [TAG, "firsttoken"], "text": text}
-        number = _send("POST", address, token, body).get("id")
+        number = _send("POST", url, token, body).get("id")
     except _RefusedError as exc:
         warn(f"{shown}: {exc}")
     done: list[Run] = []
@@ -88,7 +90,7 @@ def marked(grafana: str | None, token: str | None, text: str, warn: Warn) -> Ite
             ended["text"] = f"{text}: {outcome(done[0])}"
         if number is not None:
             try:
-                _send("PATCH", f"{address}/{number}", token, ended)
+                _send("PATCH", f"{url}/{number}", token, ended)
             except _RefusedError as exc:
                 warn(f"{shown} of the end: {exc}")
 

@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from firsttoken.cli import main
 from firsttoken.loadgen import records
 from firsttoken.report.schema import Report
+from firsttoken.servers import free_port
 
 SLO = """\
 version: firsttoken/v1
@@ -234,11 +237,21 @@ Ending = dict[str, tuple[Ended, dict[str, int]]]
 
 
 @pytest.fixture(scope="module")
-def cut_short(start: Start) -> Ending:
+def grafana(
+    a_grafana: Callable[[], AbstractContextManager[Any]],
+) -> Iterator[Any]:
+    """A Grafana that lets the validations of this module in."""
+    with a_grafana() as served, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FIRSTTOKEN_GRAFANA_TOKEN", served.token)
+        yield served
+
+
+@pytest.fixture(scope="module")
+def cut_short(start: Start, grafana: Any) -> Ending:
     """Three runs that end before their time, an engine that dies and two signals; and a short one,
-    all without Prometheus.
+    all without Prometheus.  The short one is marked in a Grafana.
     """
-    short = start("--simulate", "--duration", "3s", prometheus=False)
+    short = start("--simulate", "--duration", "3s", "--grafana", grafana.url, prometheus=False)
     begun = {name: start("--simulate", "--duration", "40s", prometheus=False)
              for name in ("engine", "SIGINT", "SIGTERM")}  # fmt: skip
     children = {}
@@ -268,6 +281,29 @@ def test_without_prometheus_its_checks_are_skipped_and_never_passed(cut_short: E
     assert (
         'skipped message="Prometheus is not installed' in (validation.out / "junit.xml").read_text()
     )
+
+
+def test_the_load_is_marked_in_grafana_from_its_start_to_its_end(
+    cut_short: Ending, grafana: Any
+) -> None:
+    (validation, _, _, _), _ = cut_short["without"]
+
+    (note,) = grafana.notes.values()
+    assert note["tags"] == ["loadtest", "firsttoken"]
+    assert note["timeEnd"] - note["time"] >= 3000
+    assert "4 requests at once: " in note["text"]
+    assert "0 failed" in note["text"]
+    assert f"--grafana {grafana.url}" in validation.report().command
+
+
+def test_a_grafana_that_is_not_there_is_said_beside_the_load(start: Start, grafana: Any) -> None:
+    gone = f"http://127.0.0.1:{free_port()}"
+    validation = start("--simulate", "--duration", "1s", "--grafana", gone, prometheus=False)
+    validation.end()
+
+    said = {step.name: step for step in validation.report().steps}["Run the load"]
+    assert said.status == "passed"
+    assert f"no annotation in Grafana at {gone}: " in said.detail
 
 
 def test_an_engine_that_dies_keeps_and_judges_what_was_measured(cut_short: Ending) -> None:
@@ -320,6 +356,7 @@ def called(*arguments: str) -> int:
     ("arguments", "said"),
     [
         (["--simulate"], "--slo is required"),
+        (["--simulate", "--slo", "SLO", "--grafana", "x"], "expected an address such as"),
         (["--slo", "SLO"], "give either --target URL or --simulate"),
         (["--slo", "SLO", "--target", "ftp://x"], "expected a URL such as"),
         (["--slo", "SLO", "--target", "http://u:s3cret@x"], "http://***@x: a plain address"),

@@ -1,5 +1,6 @@
 """``firsttoken validate``: the main job, as a command."""
 
+import os
 import signal
 import sys
 import time
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from firsttoken.arguments import Seconds
 from firsttoken.errors import UsageError
+from firsttoken.loadgen import annotations
 from firsttoken.loadgen import settings as load_settings
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.report import tracelink
@@ -74,6 +76,11 @@ or file; 3 could not be judged; 130 interrupted.
 @click.option("--trace-url", type=tracelink.TraceUrl(), help=tracelink.HELP)
 @click.option("--prometheus", metavar="URL",
               help="A Prometheus with the rules that scrapes the engine's collector.")  # fmt: skip
+@click.option(
+    "--grafana",
+    metavar="URL",
+    help=f"Mark the load on this Grafana's dashboards; its token in {annotations.TOKEN}.",
+)
 @click.option("--scrape-interval", type=Seconds(), default="1s", show_default=True,
               help="Of Prometheus; whole seconds.")  # fmt: skip
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path),
@@ -82,7 +89,7 @@ or file; 3 could not be judged; 130 interrupted.
 def validate(
     target: str | None, simulate: bool, slo: Path | None, suite_file: Path | None, inject: bool,
     load_file: Path | None, faults: tuple[str, ...], exporters: tuple[str, ...],
-    out: Path | None, scrape_interval: float, schema: bool, **given: object,
+    out: Path | None, scrape_interval: float, grafana: str | None, schema: bool, **given: object,
 ) -> int:  # fmt: skip
     """Put a deployment under load, watch it, judge its objectives, and write a report.
 
@@ -103,7 +110,9 @@ def validate(
         "target": target,
         "exporters": tuple(Exporter(text) for text in exporters),
         "scrape_interval": int(scrape_interval),
+        "grafana": grafana,
     }
+    _check_grafana(grafana)
     if suite_file is not None:
         _check_suite(slo=slo, load=load_file, fault=faults, **given)
         return _run_suite(
@@ -132,6 +141,12 @@ def validate(
     )
     validation_groups(options.slo, options.scrape_interval)  # a mistake shows before all else
     return _run(options)
+
+
+def _check_grafana(url: str | None) -> None:
+    """Raise UsageError for an address or a token that cannot be."""
+    if url is not None:
+        annotations.address(url, os.environ.get(annotations.TOKEN))
 
 
 def _check_suite(**given: object) -> None:

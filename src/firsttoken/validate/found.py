@@ -70,6 +70,8 @@ class Options:
     """Where the engine sends its spans."""
     trace_url: str | None = None
     """Where a tracing backend shows them, ``{trace_id}`` in the place of a trace's id."""
+    grafana: str | None = None
+    """The Grafana on whose dashboards the load is marked."""
     expected: tuple[Expected, ...] | None = None
     """The alerts that must reach Alertmanager, and no others; None: none is started."""
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from firsttoken import servers
 from firsttoken.errors import NotJudgedError
+from firsttoken.loadgen.annotations import NO_MARK
 from firsttoken.validate import engine
 from firsttoken.validate.stack import own_command
 
@@ -60,6 +61,7 @@ def load_arguments(
     concurrency: int | None = None,
     duration: float | None = None,
     tracing: bool = False,
+    grafana: str | None = None,
 ) -> list[str]:
     """The command line of the load generator."""
     arguments = ["load", "run", "--target", target, "--model", model, "--out", str(records)]
@@ -69,6 +71,7 @@ def load_arguments(
         ("--rate", rate),
         ("--concurrency", concurrency),
         ("--duration", None if duration is None else f"{duration:g}s"),
+        ("--grafana", grafana),
     ):
         if value is not None:
             arguments += [flag, str(value)]
@@ -113,6 +116,11 @@ class Load:
         lines = self._child.log.read_text(errors="replace").splitlines()
         said = [line for line in lines if line.strip() and not line.startswith("{")]
         return said[-1].removeprefix("firsttoken: ") if said else "it said nothing"
+
+    def unmarked(self) -> str | None:
+        """What Grafana would not do, where the load was to be marked there."""
+        lines = self._child.log.read_text(errors="replace").splitlines()
+        return next((line.removeprefix("firsttoken: ") for line in lines if NO_MARK in line), None)
 
     def _update(self) -> bool:
         text = self._child.log.read_text(errors="replace")

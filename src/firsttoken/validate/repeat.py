@@ -32,6 +32,7 @@ def command(options: Options) -> str:
         ("--model", options.model),
         ("--otlp-listen", options.otlp_listen),
         ("--trace-url", options.trace_url),
+        ("--grafana", options.grafana),
         ("--prometheus", public_address(options.prometheus) if options.prometheus else None),
     ):
         if value is not None:

@@ -151,6 +151,7 @@ def _command(file: Path, base: Options, inject: bool) -> str:
     words = ["firsttoken", "validate", "--suite", str(file)]
     words += ["--simulate"] if base.target is None else ["--target", public_address(base.target)]
     words += ["--faults"] if inject else []
+    words += ["--grafana", base.grafana] if base.grafana else []
     return shlex.join(words)
 
 

@@ -183,6 +183,7 @@ def warm_up(session: Session) -> str:
         concurrency=options.concurrency,
         duration=options.duration,
         tracing=options.otlp_listen is not None or options.trace_url is not None,
+        grafana=options.grafana,
     )
     found.load_started = time.time()
     log = options.out / "logs" / "load.log"
@@ -206,7 +207,8 @@ def measure(session: Session) -> str:
     if running.lost_at is not None:
         found.broken = f"the engine stopped answering {running.lost_at:.0f} s into the load"
         raise NotJudgedError(found.broken)
-    return str(running.state)
+    unmarked = running.unmarked()
+    return f"{running.state}; {unmarked}" if unmarked else str(running.state)
 
 
 def _advance(session: Session, state: load.State) -> None:
