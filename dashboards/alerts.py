@@ -13,6 +13,11 @@ from firsttoken.dashboards.style import BAD, NEUTRAL, WARN, by_name, values
 __all__ = ["firing_alerts", "follow"]
 
 _LED_TO = {"runbook": "Runbook", "dashboard": "Dashboard"}
+_COLOURS = {"critical": BAD, "warning": WARN, "info": NEUTRAL}
+_SEVERITY = {
+    "id": "mappings",
+    "value": [values({name: (name, colour) for name, colour in _COLOURS.items()})],
+}
 
 
 def follow(title: str, uid: str, variable: str) -> dict[str, Any]:
@@ -37,18 +42,6 @@ def firing_alerts(objectives: Objectives, runbooks: str) -> Panel:
     found = f"max by ({kept}) ({objectives.alerts()})"
     for label in _LED_TO:
         found = f'label_replace({found}, "{label}", {named})'
-    severity = {
-        "id": "mappings",
-        "value": [
-            values(
-                {
-                    "critical": ("critical", BAD),
-                    "warning": ("warning", WARN),
-                    "info": ("info", NEUTRAL),
-                }
-            )
-        ],
-    }
     return table(
         "Firing alerts",
         "Alerts that fire at the end of the time range. Each leads to its runbook, to the "
@@ -61,7 +54,7 @@ def firing_alerts(objectives: Objectives, runbooks: str) -> Panel:
         empty="no alert fires",
         overrides=[
             by_name(
-                "Severity", severity, {"id": "custom.cellOptions", "value": {"type": "color-text"}}
+                "Severity", _SEVERITY, {"id": "custom.cellOptions", "value": {"type": "color-text"}}
             ),
             by_name("Model", follow("Its service", "firsttoken-service", "model")),
             by_name("Instance", follow("Its replica", "firsttoken-replica", "instance")),

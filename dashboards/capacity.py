@@ -66,8 +66,8 @@ def per_joule(scope: Scope) -> str:
     return measures.or_idle(f"{output} / ({power} > 0)", f"{output} * {power}")
 
 
-def _tiles(scope: Scope) -> tuple[Panel, ...]:
-    vocabulary = scope.vocabulary
+def _throughput(scope: Scope) -> tuple[Panel, ...]:
+    """Tiles of what the engines do and have been seen to do."""
     peak = f"max_over_time(({_output(scope)})[$__range:$__interval])"
     return reported(
         lambda: stat(
@@ -95,6 +95,13 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             decimals=0,
             minimum=0,
         ),
+    )
+
+
+def _efficiency(scope: Scope) -> tuple[Panel, ...]:
+    """Tiles of what it takes: GPUs, energy, money."""
+    vocabulary = scope.vocabulary
+    return reported(
         lambda: stat(
             "Output tokens/s per GPU",
             "Tokens generated per second over the GPUs that report in the chosen place.",
@@ -176,7 +183,7 @@ def _knees(scope: Scope) -> tuple[Panel, ...]:
     )
 
 
-def _history(scope: Scope) -> tuple[Panel, ...]:
+def _requests(scope: Scope) -> tuple[Panel, ...]:
     return reported(
         lambda: timeseries(
             "Requests in the engines",
@@ -217,6 +224,11 @@ def _history(scope: Scope) -> tuple[Panel, ...]:
             "short",
             overrides=colours("input", "output"),
         ),
+    )
+
+
+def _yield(scope: Scope) -> tuple[Panel, ...]:
+    return reported(
         lambda: timeseries(
             "Output tokens/s, now and a week before",
             "The same hour of the week before as a second line: growth, or a quieter day.",
@@ -250,6 +262,7 @@ def _week_before(scope: Scope) -> str:
 def board(vocabulary: Vocabulary = SEMCONV) -> Board:
     """The dashboard for one vocabulary."""
     scope = variables.engine_scope(vocabulary)
+    about = text(ABOUT, title="How to read this")
     price = variables.textbox("price", "Price per GPU and hour", "2.50")
     return Board(
         uid=UID,
@@ -260,8 +273,8 @@ def board(vocabulary: Vocabulary = SEMCONV) -> Board:
             *([price] if vocabulary.reports(GPU_UTILIZATION) else []),
         ],
         sections=(
-            Section("", (*_tiles(scope), *_knees(scope), text(ABOUT, title="How to read this"))),
-            Section("Over time", _history(scope)),
+            Section("", (*_throughput(scope), *_efficiency(scope), *_knees(scope), about)),
+            Section("Over time", (*_requests(scope), *_yield(scope))),
         ),
         notes=service_notes(scope),
         since="now-6h",

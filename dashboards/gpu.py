@@ -1,7 +1,8 @@
 """LLM / GPU: every vendor's GPUs under one vocabulary, each beside the others."""
 
+from collections.abc import Mapping
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from firsttoken import promql
 from firsttoken.catalogue import (
@@ -77,7 +78,8 @@ def energy_rate(scope: Scope) -> str:
     return promql.rate(ENERGY, WINDOW, scope)
 
 
-def _tiles(scope: Scope) -> tuple[Panel, ...]:
+def _use(scope: Scope) -> tuple[Panel, ...]:
+    """How many GPUs there are, and how much of them is used."""
     each = scope.kept(*KEY)
     return reported(
         lambda: stat(
@@ -121,6 +123,13 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             minimum=0,
             maximum=1,
         ),
+    )
+
+
+def _strain(scope: Scope) -> tuple[Panel, ...]:
+    """What they draw, how hot they are, and what their driver complained of."""
+    each = scope.kept(*KEY)
+    return reported(
         lambda: stat(
             "Power",
             "Power drawn by the chosen GPUs together; idle ones draw a part of it too.",
@@ -155,32 +164,57 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
     )  # fmt: skip
 
 
+def _columns(each: Scope) -> dict[str, tuple[str, str]]:
+    """What the table says of each GPU: expression and unit, by heading."""
+    known = {
+        "Utilisation": (GPU_UTILIZATION, "percentunit"),
+        "Power": (POWER, "watt"),
+        "Temperature": (TEMPERATURE, "celsius"),
+        "XID": (GPU_XID_LAST, "short"),
+    }
+    columns = {
+        name: (promql.gauge(metric, computing(each, metric), "max"), unit)
+        for name, (metric, unit) in known.items()
+        if each.vocabulary.reports(metric)
+    }
+    columns["Memory"] = (memory_share(each), "percentunit")
+    columns["Used"] = (promql.gauge(GPU_MEMORY_USAGE, each), "bytes")
+    return columns
+
+
+def _formats(columns: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
+    link = link_to("Its replica", "firsttoken-replica", "job", extra="&var-instance=${__value.raw}")
+    return [
+        by_name("Instance", {"id": "links", "value": [link]}),
+        by_name("XID", {"id": "mappings", "value": [NO_XID]}),
+        *(
+            by_name(name, {"id": "custom.width", "value": width})
+            for name, width in (("Index", 70), ("GPU", 330), ("Vendor", 90), ("Model", 210))
+        ),
+        *(
+            by_name(
+                name,
+                {"id": "unit", "value": unit},
+                {"id": "decimals", "value": 0 if unit != "bytes" else 1},
+                {"id": "noValue", "value": "n/a"},
+                *(gauge_cell() if unit == "percentunit" else ()),
+            )
+            for name, (_, unit) in columns.items()
+        ),
+    ]
+
+
 def _table(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept(*KEY, HW_VENDOR.name, HW_MODEL.name)
     vocabulary = scope.vocabulary
 
     def panel() -> Panel:
-        known = {
-            "Utilisation": (GPU_UTILIZATION, "percentunit"),
-            "Power": (POWER, "watt"),
-            "Temperature": (TEMPERATURE, "celsius"),
-            "XID": (GPU_XID_LAST, "short"),
-        }
-        columns = {
-            name: (promql.gauge(metric, computing(each, metric), "max"), unit)
-            for name, (metric, unit) in known.items()
-            if vocabulary.reports(metric)
-        }
-        columns["Memory"] = (memory_share(each), "percentunit")
-        columns["Used"] = (promql.gauge(GPU_MEMORY_USAGE, each), "bytes")
+        columns = _columns(each)
         busiest = ""
         if vocabulary.reports(GPU_UTILIZATION):
             keys = ", ".join(("instance", *(vocabulary.label(name) for name in KEY[1:])))
             rank = f"{busy(each, 'max')} or 0 * {promql.gauge(GPU_MEMORY_USAGE, each)}"
             busiest = f" and on ({keys}) topk({ROWS}, {rank})"
-        link = link_to(
-            "Its replica", "firsttoken-replica", "job", extra="&var-instance=${__value.raw}"
-        )
         return table(
             "GPUs",
             f"One line a GPU or MIG slice, at most the {ROWS} busiest. An empty cell is a value "
@@ -198,24 +232,7 @@ def _table(scope: Scope) -> tuple[Panel, ...]:
             },
             sort_by="Utilisation",
             descending=True,
-            overrides=[
-                by_name("Instance", {"id": "links", "value": [link]}),
-                by_name("XID", {"id": "mappings", "value": [NO_XID]}),
-                by_name("Index", {"id": "custom.width", "value": 70}),
-                by_name("GPU", {"id": "custom.width", "value": 330}),
-                by_name("Vendor", {"id": "custom.width", "value": 90}),
-                by_name("Model", {"id": "custom.width", "value": 210}),
-                *(
-                    by_name(
-                        name,
-                        {"id": "unit", "value": unit},
-                        {"id": "decimals", "value": 0 if unit != "bytes" else 1},
-                        {"id": "noValue", "value": "n/a"},
-                        *(gauge_cell() if unit == "percentunit" else ()),
-                    )
-                    for name, (_, unit) in columns.items()
-                ),
-            ],
+            overrides=_formats(columns),
         )
 
     return reported(panel)
@@ -273,7 +290,7 @@ def board(vocabulary: Vocabulary = SEMCONV) -> Board:
         description="Utilisation, memory, power, temperature and errors of the GPUs.",
         variables=variables.gpu_variables(vocabulary, listed),
         sections=(
-            Section("", (*_tiles(scope), *_table(scope))),
+            Section("", (*_use(scope), *_strain(scope), *_table(scope))),
             Section("Each GPU over time", _charts(scope)),
             Section("What they are busy with", activity(scope), collapsed=True),
             Section("Errors and throttling", wear(scope), collapsed=True),

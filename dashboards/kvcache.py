@@ -38,7 +38,8 @@ def hit_share(scope: Scope, tier: str = "") -> str:
     return f"({promql.rate(PREFIX_CACHE_HITS, WINDOW, chosen)}) / ({looked_up})"
 
 
-def _tiles(scope: Scope) -> tuple[Panel, ...]:
+def _saved(scope: Scope) -> tuple[Panel, ...]:
+    """Tiles that say how full the cache is and what it saves."""
     return reported(
         lambda: stat(
             "Fullest KV cache",
@@ -81,6 +82,12 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             "short",
             width=4,
         ),
+    )
+
+
+def _lacked(scope: Scope) -> tuple[Panel, ...]:
+    """Tiles that say what a full cache costs."""
+    return reported(
         lambda: stat(
             "Preemptions",
             "Running requests per second that lost their cache. Above 0 for long: raise the "
@@ -104,6 +111,10 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
 
 def _cache(scope: Scope) -> tuple[Panel, ...]:
     by_engine = scope.kept("instance")
+
+    def fullest(expression: str) -> list[Query]:
+        return [query(measures.highest(20, expression, "instance"), "{{instance}}")]
+
     return reported(
         lambda: timeseries(
             "KV cache usage",
@@ -116,14 +127,7 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
         lambda: timeseries(
             "KV cache usage by instance",
             "The 20 fullest instances. One that fills alone gets the long prompts.",
-            [
-                query(
-                    measures.highest(
-                        20, promql.gauge(KV_CACHE_UTILIZATION, by_engine, "max"), "instance"
-                    ),
-                    "{{instance}}",
-                )
-            ],
+            fullest(promql.gauge(KV_CACHE_UTILIZATION, by_engine, "max")),
             "percentunit",
             width=12,
             maximum=1,
@@ -132,12 +136,7 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
             "Preemptions by instance",
             "Preempted requests per second; the 20 instances with the most. One alone: routing. "
             "All: memory.",
-            [
-                query(
-                    measures.highest(20, promql.rate(PREEMPTIONS, WINDOW, by_engine), "instance"),
-                    "{{instance}}",
-                )
-            ],
+            fullest(promql.rate(PREEMPTIONS, WINDOW, by_engine)),
             "ops",
             width=12,
         ),
@@ -216,7 +215,7 @@ def board(vocabulary: Vocabulary = SEMCONV) -> Board:
         description="KV cache usage, prefix caching and preemption.",
         variables=variables.service_variables(vocabulary),
         sections=(
-            Section("", (*_tiles(scope), *_cache(scope))),
+            Section("", (*_saved(scope), *_lacked(scope), *_cache(scope))),
             Section("Prefix caching", _prefix(scope)),
         ),
         notes=service_notes(scope),

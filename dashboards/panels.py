@@ -82,12 +82,6 @@ def timeseries(
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if lines else "off"},
     }
-    legend = {
-        "displayMode": "table" if many else "list",
-        "placement": "bottom",
-        "showLegend": True,
-        "calcs": ["lastNotNull", "max"] if many else ["lastNotNull"],
-    }
     return Panel(
         kind="timeseries",
         points=COSTLY_POINTS if many else points,
@@ -96,7 +90,7 @@ def timeseries(
         targets=list(queries),
         width=width,
         height=MANY_HEIGHT if many else height,
-        options={"legend": legend, "tooltip": {"mode": "multi", "sort": "desc"}},
+        options={"legend": _legend(many), "tooltip": {"mode": "multi", "sort": "desc"}},
         defaults=_defaults(
             unit,
             noValue=empty,
@@ -108,6 +102,15 @@ def timeseries(
         ),
         overrides=overrides,
     )
+
+
+def _legend(many: bool) -> dict[str, Any]:
+    return {
+        "displayMode": "table" if many else "list",
+        "placement": "bottom",
+        "showLegend": True,
+        "calcs": ["lastNotNull", "max"] if many else ["lastNotNull"],
+    }
 
 
 def stat(
@@ -268,8 +271,6 @@ def table(
 
     ``columns`` maps the names that Grafana gives (a label, ``Value #A``) to headings, in order.
     """
-    order = {name: index for index, name in enumerate(columns)}
-    excluded = dict.fromkeys(("Time", *hidden), True)
     return Panel(
         kind="table",
         title=title,
@@ -298,18 +299,18 @@ def table(
             color={"mode": "thresholds"},
         ),
         overrides=overrides,
-        transformations=[
-            {"id": "merge", "options": {}},
-            {
-                "id": "organize",
-                "options": {
-                    "excludeByName": excluded,
-                    "indexByName": order,
-                    "renameByName": dict(columns),
-                },
-            },
-        ],
+        transformations=_joined(columns, hidden),
     )
+
+
+def _joined(columns: Mapping[str, str], hidden: Sequence[str]) -> list[dict[str, Any]]:
+    """What makes one table of the answers of several queries."""
+    organized = {
+        "excludeByName": dict.fromkeys(("Time", *hidden), True),
+        "indexByName": {name: index for index, name in enumerate(columns)},
+        "renameByName": dict(columns),
+    }
+    return [{"id": "merge", "options": {}}, {"id": "organize", "options": organized}]
 
 
 def state_timeline(

@@ -72,7 +72,8 @@ def missing(scope: Scope) -> str:
     return f"max by (metric) ({' or '.join(found)})"
 
 
-def _tiles(scope: Scope) -> tuple[Panel, ...]:
+def _arriving(scope: Scope) -> tuple[Panel, ...]:
+    """Tiles that say whether targets and sources are read."""
     up = _standard(variables.UP)
     return reported(
         lambda: stat(
@@ -111,6 +112,13 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             thresholds=steps((None, GOOD), (1, BAD)),
             mappings=[values({"0": ("none", GOOD)})],
         ),
+    )
+
+
+def _usable(scope: Scope) -> tuple[Panel, ...]:
+    """Tiles that say whether what is read is all, and fresh."""
+    up = _standard(variables.UP)
+    return reported(
         lambda: stat(
             "Metrics missing",
             "Metrics that the dashboards need and no chosen target has: an older engine, a feature "
@@ -174,7 +182,7 @@ def _names(scope: Scope) -> tuple[Panel, ...]:
     return shown if scope.vocabulary is SEMCONV else shown[:1]
 
 
-def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:
+def _up_over_time(scope: Scope) -> tuple[Panel, ...]:
     source = scope.vocabulary.label(SOURCE.name)
     each = scope.kept("instance", SOURCE.name)
     return reported(
@@ -205,6 +213,13 @@ def _targets_over_time(scope: Scope) -> tuple[Panel, ...]:
             width=12,
             height=8,
         ),
+    )
+
+
+def _cost_over_time(scope: Scope) -> tuple[Panel, ...]:
+    source = scope.vocabulary.label(SOURCE.name)
+    each = scope.kept("instance", SOURCE.name)
+    return reported(
         lambda: timeseries(
             "Scrape duration",
             "How long Prometheus waits for each target; the 20 slowest.",
@@ -295,8 +310,8 @@ def board(vocabulary: Vocabulary = SEMCONV) -> Board:
         description="Scrapes, sources, missing and untranslated metrics.",
         variables=[*variables.target_variables(), variables.instance()],
         sections=(
-            Section("", (*_tiles(scope), *_names(scope))),
-            Section("Targets and sources", _targets_over_time(scope)),
+            Section("", (*_arriving(scope), *_usable(scope), *_names(scope))),
+            Section("Targets and sources", (*_up_over_time(scope), *_cost_over_time(scope))),
             Section("Series", _series(scope)),
         ),
         notes=service_notes(scope),

@@ -1,5 +1,7 @@
 """LLM / Replica: which engine is the odd one out, and what it is doing."""
 
+from functools import partial
+
 from firsttoken import promql
 from firsttoken.catalogue import (
     ENGINE,
@@ -63,7 +65,8 @@ def _any(scope: Scope) -> str:
     return promql.gauge(REQUESTS_RUNNING, scope.kept())
 
 
-def _tiles(scope: Scope) -> tuple[Panel, ...]:
+def _evenness(scope: Scope) -> tuple[Panel, ...]:
+    """Tiles that say whether the replicas are there and share the load."""
     each = scope.kept("instance", ENGINE.name)
     resets = promql.selector(TOKENS_PROCESSED, measures.of_kind(scope, "output"), window="$__range")
     restarted = f"sum(max by (instance) (resets({resets})))"
@@ -96,6 +99,13 @@ def _tiles(scope: Scope) -> tuple[Panel, ...]:
             decimals=0,
             thresholds=steps((None, GOOD), (0.5, WARN)),
         ),
+    )
+
+
+def _worst(scope: Scope) -> tuple[Panel, ...]:
+    """Tiles that say how bad it is where it is worst."""
+    each = scope.kept("instance", ENGINE.name)
+    return reported(
         lambda: stat(
             "Waiting",
             "Requests that wait on the chosen replicas, now.",
@@ -198,38 +208,39 @@ def _replicas(scope: Scope) -> tuple[Panel, ...]:
     return reported(panel)
 
 
+def _chart(
+    scope: Scope,
+    title: str,
+    text: str,
+    expression: str,
+    unit: str,
+    *,
+    most: float | None = None,
+    idle_too: bool = False,
+) -> Panel:
+    """A line for each replica that is high; with ``idle_too`` also for those that are low."""
+    keys = ("instance", scope.vocabulary.label(ENGINE.name))
+    shown = [measures.highest(MOST // 2 if idle_too else MOST, expression, *keys)]
+    which = f"The {MOST} replicas that are highest over the time range."
+    if idle_too:
+        shown.append(measures.lowest(MOST // 2, expression, *keys))
+        which = (
+            f"The {MOST // 2} replicas that are highest over the time range, and the "
+            f"{MOST // 2} that are lowest."
+        )
+    return timeseries(
+        title,
+        f"{text} {which}",
+        [query(" or ".join(f"({one})" for one in shown), legend_of(*keys))],
+        unit,
+        maximum=most,
+        many=True,
+    )
+
+
 def _charts(scope: Scope) -> tuple[Panel, ...]:
     each = scope.kept("instance", ENGINE.name)
-    legend = legend_of("instance", scope.vocabulary.label(ENGINE.name))
-
-    keys = ("instance", scope.vocabulary.label(ENGINE.name))
-
-    def chart(
-        title: str,
-        text: str,
-        expression: str,
-        unit: str,
-        *,
-        most: float | None = None,
-        idle_too: bool = False,
-    ) -> Panel:
-        shown = [measures.highest(MOST // 2 if idle_too else MOST, expression, *keys)]
-        which = f"The {MOST} replicas that are highest over the time range."
-        if idle_too:
-            shown.append(measures.lowest(MOST // 2, expression, *keys))
-            which = (
-                f"The {MOST // 2} replicas that are highest over the time range, and the "
-                f"{MOST // 2} that are lowest."
-            )
-        return timeseries(
-            title,
-            f"{text} {which}",
-            [query(" or ".join(f"({one})" for one in shown), legend)],
-            unit,
-            maximum=most,
-            many=True,
-        )
-
+    chart = partial(_chart, scope)
     return reported(
         lambda: chart(
             "Running by replica",
@@ -302,7 +313,7 @@ def board(vocabulary: Vocabulary = SEMCONV) -> Board:
             variables.other_source("traces", "Traces", "tempo"),
         ],
         sections=(
-            Section("", (*_tiles(scope), *_replicas(scope))),
+            Section("", (*_evenness(scope), *_worst(scope), *_replicas(scope))),
             Section("Load and latency", _charts(scope)),
             Section("Balance over time", reported(balance)),
         ),

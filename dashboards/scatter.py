@@ -4,7 +4,7 @@ from typing import Any
 
 from firsttoken.dashboards.grafana import Panel, Query
 from firsttoken.dashboards.panels import COSTLY_POINTS
-from firsttoken.dashboards.style import BLUE, NOT_REPORTED
+from firsttoken.dashboards.style import BLUE, NOT_REPORTED, by_name
 
 __all__ = ["xy_chart"]
 
@@ -23,15 +23,6 @@ def xy_chart(
     height: int = 10,
 ) -> Panel:
     """One point a time step: ``y`` against ``x``; both queries give one series, named so."""
-
-    def field(name: str, unit: str) -> dict[str, Any]:
-        properties = [
-            {"id": "unit", "value": unit},
-            {"id": "min", "value": 0},
-            {"id": "custom.axisLabel", "value": name},
-        ]
-        return {"matcher": {"id": "byName", "options": name}, "properties": properties}
-
     return Panel(
         kind="xychart",
         points=COSTLY_POINTS,
@@ -69,5 +60,14 @@ def xy_chart(
             },
             "color": {"mode": "fixed", "fixedColor": BLUE},
         },
-        overrides=[field(x_name, x_unit), field(y_name, y_unit)],
+        overrides=[_axis(x_name, x_unit), _axis(y_name, y_unit)],
+    )
+
+
+def _axis(name: str, unit: str) -> dict[str, Any]:
+    return by_name(
+        name,
+        {"id": "unit", "value": unit},
+        {"id": "min", "value": 0},
+        {"id": "custom.axisLabel", "value": name},
     )

@@ -57,7 +57,8 @@ _BUDGET = steps((None, BAD), (0, WARN), (0.25, GOOD))
 _BURN = steps((None, GOOD), (1, WARN), (10, BAD))
 
 
-def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
+def _reachable(objectives: Objectives) -> tuple[Panel, ...]:
+    """The tiles that an outage turns red."""
     vocabulary = objectives.vocabulary
     engines = Scope(
         vocabulary=vocabulary,
@@ -100,6 +101,11 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
             thresholds=steps((None, GOOD), (1, BAD)),
             mappings=[values({"0": ("none", GOOD)})],
         ),
+    )
+
+
+def _budgets(objectives: Objectives) -> tuple[Panel, ...]:
+    return (
         stat(
             "Missed SLOs",
             "Objectives whose share of good events over the period is below what was promised. "
@@ -150,8 +156,6 @@ def _tiles(objectives: Objectives) -> tuple[Panel, ...]:
 def _overview(objectives: Objectives) -> Panel:
     service, slo, model = recorded.SERVICE_LABEL, recorded.OBJECTIVE_LABEL, objectives.model
     shape = {"shape": "table"}
-    percent = {"id": "unit", "value": "percentunit"}
-    coloured = {"id": "custom.cellOptions", "value": {"type": "color-text"}}
     return table(
         "Objectives",
         "Each objective of each model, the one with the least budget first. *Attained* is over the "
@@ -179,38 +183,43 @@ def _overview(objectives: Objectives) -> Panel:
             "Value #F": "Exhausted in",
         },
         sort_by="Budget left",
-        overrides=[
-            by_name("Promised", percent, {"id": "decimals", "value": 2}),
-            by_name("Attained", percent, {"id": "decimals", "value": 3}),
-            by_name(
-                "Budget left",
-                percent,
-                *gauge_cell(),
-                {"id": "decimals", "value": 1},
-                {"id": "thresholds", "value": _BUDGET},
-            ),
-            *(
-                by_name(
-                    name,
-                    {"id": "unit", "value": "short"},
-                    {"id": "decimals", "value": 2},
-                    {"id": "thresholds", "value": _BURN},
-                    coloured,
-                )
-                for name in ("Fastest burn", "Lasting burn")
-            ),
-            by_name(
-                "Exhausted in",
-                {"id": "unit", "value": "s"},
-                {"id": "decimals", "value": 1},
-                {"id": "mappings", "value": list(EXHAUSTION)},
-            ),
-            by_name(
-                "Model",
-                follow("Its service", "firsttoken-service", "model"),
-            ),
-        ],
+        overrides=_formats(),
     )
+
+
+def _formats() -> list[dict[str, Any]]:
+    """Units, decimals, colours and links of the columns of the objectives."""
+    percent = {"id": "unit", "value": "percentunit"}
+    coloured = {"id": "custom.cellOptions", "value": {"type": "color-text"}}
+    burns = [
+        by_name(
+            name,
+            {"id": "unit", "value": "short"},
+            {"id": "decimals", "value": 2},
+            {"id": "thresholds", "value": _BURN},
+            coloured,
+        )
+        for name in ("Fastest burn", "Lasting burn")
+    ]
+    return [
+        by_name("Promised", percent, {"id": "decimals", "value": 2}),
+        by_name("Attained", percent, {"id": "decimals", "value": 3}),
+        by_name(
+            "Budget left",
+            percent,
+            *gauge_cell(),
+            {"id": "decimals", "value": 1},
+            {"id": "thresholds", "value": _BUDGET},
+        ),
+        *burns,
+        by_name(
+            "Exhausted in",
+            {"id": "unit", "value": "s"},
+            {"id": "decimals", "value": 1},
+            {"id": "mappings", "value": list(EXHAUSTION)},
+        ),
+        by_name("Model", follow("Its service", "firsttoken-service", "model")),
+    ]
 
 
 def _named(tier: str) -> str:
@@ -316,7 +325,7 @@ def board(vocabulary: Vocabulary, runbooks: str = "") -> Board:
         description="Objectives, error budgets, burn rates and alerts of LLM services.",
         variables=chosen,
         sections=(
-            Section("", (*_tiles(objectives), _overview(objectives))),
+            Section("", (*_reachable(objectives), *_budgets(objectives), _overview(objectives))),
             Section("Budget and burn rate", _history(objectives)),
             Section("Events", _events(objectives)),
             Section("Alerts", (firing_alerts(objectives, runbooks.rstrip("/")),)),
