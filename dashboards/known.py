@@ -61,4 +61,6 @@ def unknown(selector: Selector, names: frozenset[str]) -> bool:
     name = exact.value if exact is not None and exact.operator == "=" else selector.name
     if any(name.startswith(rate) and name != rate for rate in _RATES):
         return False
+    if selector.name:
+        return not any(selector.name in known for known in (names, STANDARD, _RECORDED))
     return not any(selector.matches(known) for known in (*names, *STANDARD, *_RECORDED))

@@ -203,6 +203,7 @@ def bar_gauge(
             "sizing": "auto",
             "reduceOptions": {"calcs": ["last"], "fields": "", "values": False},
             "showUnfilled": True,
+            "text": {"titleSize": 12, "valueSize": 16},
             "valueMode": "color" if thresholds else "text",
         },
         defaults=_defaults(

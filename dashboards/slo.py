@@ -300,8 +300,8 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
         ),
         bar_gauge(
             "Burn rate now, by window",
-            "The same burn rates as above at the end of the time range, all windows side by side.",
-            [instant(objectives.burn_by_window(), "{{window}}")],
+            "The same burn rates as above at the end of the time range, the fastest first.",
+            [instant(f"sort_desc({objectives.burn_by_window()})", "{{window}}")],
             "short",
             height=MANY_HEIGHT,
             decimals=2,

@@ -59,7 +59,7 @@ function Values({ panel, frames, width, height, theme }) {
   const w = big ? width / values.length : width, h = big ? height : height / values.length;
   return <div style={{ display: "flex", flexDirection: big ? "row" : "column" }}>{values.map((value, i) => big
     ? <BigValue key={i} value={value.display} sparkline={value.sparkline} theme={theme} width={w} height={h} colorMode={options.colorMode} graphMode={options.graphMode} justifyMode={options.justifyMode} textMode={options.textMode} />
-    : <BarGauge key={i} value={value.display} field={value.field} theme={theme} width={w} height={Math.min(h - 4, 40)} orientation="horizontal" displayMode={options.displayMode} display={value.view?.getFieldDisplayProcessor(value.colIndex)} />)}</div>;
+    : <BarGauge key={i} value={value.display} field={value.field} theme={theme} width={w} height={Math.min(h - 4, 40)} orientation="horizontal" text={options.text} displayMode={options.displayMode} display={value.view?.getFieldDisplayProcessor(value.colIndex)} />)}</div>;
 }
 
 // As Grafana's own panel does before it draws: NaN and infinities are gaps.

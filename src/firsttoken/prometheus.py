@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import requests
+from requests.utils import get_netrc_auth
 
 from firsttoken.config import public_address
 from firsttoken.errors import NotJudgedError
@@ -36,9 +37,7 @@ class Prometheus:
     def __init__(self, url: str, *, timeout: float = 30.0, token: str | None = None) -> None:
         self.url = url.rstrip("/")
         self._timeout = timeout
-        self._session = requests.Session()
-        if token:
-            self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session = _session(self.url, token)
 
     def query(self, expression: str, *, at: float | None = None) -> tuple[Series, ...]:
         """An instant query; a scalar comes as one series without labels.  Raises QueryError."""
@@ -125,6 +124,22 @@ class Prometheus:
                 reason = f"HTTP {response.status_code}"
             raise QueryError(f"Prometheus at {public_address(self.url)}: {reason}: {what}")
         return response
+
+
+def _session(url: str, token: str | None) -> requests.Session:
+    """A session that read once what the environment says of proxies, certificates and passwords.
+
+    Left to itself it reads that anew for each request, which takes as long as all else it does.
+    """
+    session = requests.Session()
+    found = session.merge_environment_settings(url, {}, None, None, None)
+    session.proxies, session.verify, session.cert = found["proxies"], found["verify"], found["cert"]
+    if token:
+        session.headers["Authorization"] = f"Bearer {token}"
+    else:
+        session.auth = get_netrc_auth(url)
+    session.trust_env = False
+    return session
 
 
 def _series(data: Mapping[str, Any]) -> tuple[Series, ...]:
