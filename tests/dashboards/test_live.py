@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from firsttoken.catalogue import TOKENS_PROCESSED
 from firsttoken.dashboards.check import check, check_settings
 from firsttoken.dashboards.render import dashboards
 from firsttoken.prometheus import Prometheus
@@ -17,7 +18,10 @@ from firsttoken.sources import vocabulary_of
 from firsttoken.vocabulary import SEMCONV
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 25
+SECONDS = 40
+"""Of load, at most."""
+SCRAPES = 4
+"""That saw new tokens of each kind before anything is looked at, so that rates have data."""
 pytestmark = pytest.mark.skipif(
     bool(missing_tools("prometheus")), reason="needs the Debian package prometheus"
 )
@@ -41,12 +45,18 @@ def _deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     with pictures.deployment(folder, directly=True) as (url, engines):
         prometheus = Prometheus(url)
         with pictures.under_load(engines, SECONDS, folder):
-            deadline = time.monotonic() + 60
-            while (prometheus.value("min(slo:sli_total:rate5m > 0)") or 0) <= 0:
-                assert time.monotonic() < deadline, "the rules recorded no traffic"
-                time.sleep(0.5)
-            time.sleep(10)  # several scrapes of an engine under load
+            until(prometheus, "min(slo:sli_total:rate5m > 0)", "the rules recorded no traffic")
+            grown = f"changes({TOKENS_PROCESSED.prometheus}[30s]) >= bool {SCRAPES}"
+            until(prometheus, f"min({grown})", "an engine has no load")
         yield prometheus
+
+
+def until(prometheus: Prometheus, expression: str, otherwise: str) -> None:
+    """Wait until an expression is above 0."""
+    deadline = time.monotonic() + 60
+    while (prometheus.value(expression) or 0) <= 0:
+        assert time.monotonic() < deadline, otherwise
+        time.sleep(0.5)
 
 
 NOTHING_TO_SHOW = {

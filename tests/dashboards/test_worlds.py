@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,8 @@ SLOW = {
 }
 EVERY, SCRAPES = 15, 21
 """Seconds between scrapes of the embedded engine, and their number."""
+LATELY = 9
+"""Scrapes that are kept of eight replicas: two windows of a rate, as their samples are the most."""
 RANGE_S, LOST_S, LOOKBACK_S = 600.0, 200, 60
 """What the dashboards show, how long ago engines went away, and how old a value may be.
 
@@ -128,7 +131,7 @@ def situations(loaded: Sequence[Any], idle: Any, failing: Any) -> list[Any]:
     """The targets of each situation, from the runs of two loaded engines and of two others."""
     first, second = loaded
     a, b, still = (played.collected(run) for run in (first, second, idle))
-    many = played.collected(played.ranks(first, ("llama", "qwen"), 2))
+    many = played.collected(played.ranks(first, ("llama", "qwen"), 2))[-LATELY:]
 
     def alone(job: str, run: Any) -> Any:
         return played.Target(job, "x-0:8000", played.collected(run))
@@ -180,6 +183,12 @@ def objectives(job: str) -> str:
     return yaml.safe_dump(shape)
 
 
+def evaluated(server: Prometheus) -> float:
+    """When the group of rules was evaluated that was so longest ago."""
+    times = [group["lastEvaluation"] for group in server.rule_groups()]
+    return min(datetime.fromisoformat(at).timestamp() for at in times)
+
+
 @contextlib.contextmanager
 def world(folder: Path, targets: Sequence[Any], every: int, *witnesses: Any) -> Iterator[World]:
     last = int(time.time() - 2) // EVERY * EVERY  # subqueries look at whole multiples of a step
@@ -208,6 +217,8 @@ def world(folder: Path, targets: Sequence[Any], every: int, *witnesses: Any) -> 
             f'count(count by (service) (ALERTS{{slo="availability", service=~"{"|".join(ill)}"}}))'
         )
         wait_until(child, lambda: (server.value(fires) or 0) == len(ill))
+        since = time.time()
+        wait_until(child, lambda: evaluated(server) > since)
         found = World(server, every, last, time.time(), witnesses)
         config.write_text("{}")  # what was recorded stays, and nothing competes with the queries
         requests.post(f"{url}/-/reload", timeout=10).raise_for_status()
@@ -261,13 +272,30 @@ def outcomes(found: World) -> dict[str, dict[str, Any]]:
         for scenario in SCENARIOS:
             twice: set[str] = set()
             for result in found.check(uid, scenario):
-                if result.panel == "Firing alerts":  # what fires by now; see the incident below
+                if result.panel == "Firing alerts":  # see ``alerts``
                     continue
                 name = f"{result.panel} (2)" if result.panel in twice else result.panel
                 twice.add(result.panel)
                 by_panel.setdefault(name, {})[scenario] = result.status
         shown[uid] = {name: _short(statuses) for name, statuses in by_panel.items()}
     return shown
+
+
+def alerts(found: World, job: str) -> list[str]:
+    """The alerts whose condition holds at the end of a situation; of those that burn, which.
+
+    What asks the engines is asked at their last scrape.  What asks the rules is what fires when
+    they have recorded everything.
+    """
+    fires = f'ALERTS{{service="{job}", alertname="LLMErrorBudgetBurn"}}'
+    burns = [series.labels for series in found.prometheus.query(fires, at=found.now)]
+    held = {f"{one['alertname']} {one['slo']} {one['burn']}" for one in burns}
+    for group in yaml.safe_load(objectives(job))["groups"]:
+        for rule in group["rules"]:
+            if "alert" in rule and "slo:" not in rule["expr"]:
+                series = found.prometheus.query(rule["expr"], at=found.last)
+                held |= {rule["alert"]} if series else set()
+    return sorted(held)
 
 
 def _short(statuses: dict[str, str]) -> Any:
