@@ -27,7 +27,7 @@ def _engine(tmp_path: Path) -> Iterator[str]:
 def load(target: str, grafana: str, token: str = TOKEN) -> subprocess.CompletedProcess[str]:
     command = [
         *(sys.executable, "-m", "firsttoken", "load", "run", "--target", target),
-        *("--grafana", grafana, "--rate", "10", "--duration", "1s", "--warmup", "0s"),
+        *("--grafana", grafana, "--concurrency", "4", "--duration", "1s", "--warmup", "0s"),
         *("--prompt-tokens", "20", "--output-tokens", "4", "--progress", "none"),
     ]
     return subprocess.run(
@@ -49,7 +49,7 @@ def test_a_run_is_marked_from_its_start_to_its_end_with_what_came_of_it(
     (note,) = grafana.notes.values()
     assert note["tags"] == ["loadtest", "firsttoken"]
     assert 1000 <= note["timeEnd"] - note["time"] < 30_000
-    assert f"load test of {engine}, 10 requests/s, poisson: " in note["text"]
+    assert f"load test of {engine}, 4 requests at once: " in note["text"]
     assert "0 failed" in note["text"]
     assert "TTFT p95" in note["text"]
 
