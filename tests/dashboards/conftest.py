@@ -229,6 +229,10 @@ def record(past: Past, *, rate: float = 10, bad: float = 0.1, objective: str = "
     past.gauge(recorded.OBJECTIVE, named, 0.95)
     past.gauge(recorded.PERIOD, named, 30 * 86400)
     past.gauge(recorded.THRESHOLD, {**named, recorded.METRIC_LABEL: TIME_TO_FIRST_TOKEN.name}, 0.5)
+    for tier in recorded.TIERS:
+        for window in ("1h", "5m"):
+            limit = {**named, recorded.BURN_LABEL: tier, recorded.WINDOW_LABEL: window}
+            past.gauge(recorded.LIMIT, limit, 0.5)
     for name in (recorded.PERIOD_BAD, recorded.bad("5m"), recorded.bad("1h")):
         past.gauge(name, per_model, bad)
     for name in (recorded.PERIOD_TOTAL, recorded.total("5m"), recorded.total("1h")):

@@ -20,21 +20,6 @@ TARGET = {"job": "vllm", "instance": "a:8000"}
 MODEL = {**TARGET, REQUEST_MODEL.label: "llama"}
 
 
-def rules_recorded(past: Any, *, rate: float, bad: float) -> None:
-    """What the rules would have recorded for one objective of 95 %."""
-    objective = {recorded.SERVICE_LABEL: "chat", recorded.OBJECTIVE_LABEL: "ttft"}
-    per_model = {**objective, REQUEST_MODEL.label: "llama"}
-    past.gauge(recorded.OBJECTIVE, objective, 0.95)
-    past.gauge(recorded.PERIOD, objective, 30 * 86400)
-    for tier in recorded.TIERS:
-        for window in ("1h", "5m"):
-            past.gauge(recorded.LIMIT, {**objective, "burn": tier, "window": window}, 0.5)
-    for name in (recorded.PERIOD_BAD, recorded.bad("5m"), recorded.bad("1h")):
-        past.gauge(name, per_model, bad)
-    for name in (recorded.PERIOD_TOTAL, recorded.total("5m"), recorded.total("1h")):
-        past.gauge(name, per_model, rate)
-
-
 def serving(past: Any, *, tokens: float) -> None:
     past.gauge("up", TARGET, 1)
     past.gauge(REQUESTS_RUNNING, MODEL, 3)
@@ -51,10 +36,10 @@ def _slo() -> dict[str, Any]:
 
 
 def test_under_load_every_panel_has_data_in_every_setting_of_the_variables(
-    past: Any, looked_at: Looked, slo: dict[str, Any]
+    past: Any, looked_at: Looked, slo: dict[str, Any], recorded_objective: Any
 ) -> None:
     serving(past, tokens=100)
-    rules_recorded(past, rate=10, bad=0.1)
+    recorded_objective(past, rate=10, bad=0.1)
     alert = {"alertname": "X", "severity": "warning", "alertstate": "firing", "service": "chat"}
     past.gauge("ALERTS", alert, 1)
 
@@ -69,10 +54,10 @@ def test_under_load_every_panel_has_data_in_every_setting_of_the_variables(
 
 
 def test_an_idle_model_is_no_traffic_and_not_a_zero(
-    past: Any, looked_at: Looked, slo: dict[str, Any]
+    past: Any, looked_at: Looked, slo: dict[str, Any], recorded_objective: Any
 ) -> None:
     serving(past, tokens=0)
-    rules_recorded(past, rate=0, bad=0)
+    recorded_objective(past, rate=0, bad=0)
 
     with looked_at(past) as prometheus:
         found = statuses(prometheus, slo)

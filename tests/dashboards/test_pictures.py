@@ -53,21 +53,27 @@ def test_every_panel_is_drawn_without_an_error(
     deployment(gpus=("nvidia", "amd")).write(past)
     recorded_objective(past)
 
+    wrong = {}
     with looked_at(past) as prometheus:
         for uid in uids:
             shape = dashboards()[uid]
             view = View(END - 3600, END, 60)
             file = tmp_path / f"{uid}.png"
             drawn = picture(shape, prometheus.url, view, file, build=BUILD, theme=theme)
-
-            assert drawn.errors == ()
-            assert [p for p in drawn.panels if p["error"]] == []
-            assert set(drawn.empty) == EMPTY.get(uid, set())
-            # A GPU's id may be cut off in a legend, where its index stands before it.
-            assert [
-                text for text in drawn.clipped if "-0000-" not in text and "GPU-" not in text
-            ] == []
             assert file.read_bytes().startswith(b"\x89PNG")
+            wrong[uid] = [
+                *drawn.errors,
+                *(
+                    f"{panel['title']}: {panel['error']}"
+                    for panel in drawn.panels
+                    if panel["error"]
+                ),
+                *(f"empty or not: {title}" for title in set(drawn.empty) ^ EMPTY.get(uid, set())),
+                # A GPU's id may be cut off in a legend, where its index stands before it.
+                *(text for text in drawn.clipped if "-0000-" not in text and "GPU-" not in text),
+            ]
+
+    assert {uid: problems for uid, problems in wrong.items() if problems} == {}
 
 
 def violations(shape: dict[str, Any]) -> Iterator[str]:
