@@ -300,10 +300,12 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
         ),
         bar_gauge(
             "Burn rate now, by window",
-            "The same burn rates as above at the end of the time range, the fastest first.",
+            "The same burn rates as above at the end of the time range, the fastest first. A full "
+            "bar is ten times too fast, and more.",
             [instant(f"sort_desc({objectives.burn_by_window()})", "{{window}}")],
             "short",
             height=MANY_HEIGHT,
+            maximum=10,
             decimals=2,
             thresholds=_BURN,
         ),
