@@ -73,7 +73,7 @@ class _Checker:
             expression = expand(target["expr"], self.values)
         except ValueError as exc:
             return _Outcome("broken", str(exc))
-        read = tuple(selectors(expression))
+        read = selectors(expression)
         strange = sorted({_shown(s) for s in read if unknown(s, self.names)})
         if strange:
             return _Outcome("broken", f"nothing can serve {', '.join(strange)}")

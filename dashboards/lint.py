@@ -95,7 +95,7 @@ class _Linted:
     def targets(self) -> Iterator[tuple[Mapping[str, Any], str, tuple[Selector, ...]]]:
         for panel in panels(self.shape):
             for target in panel["targets"]:
-                yield panel, target["expr"], tuple(selectors(target["expr"]))
+                yield panel, target["expr"], selectors(target["expr"])
 
 
 # --- The rules of dashboard-linter ------------------------------------------------------------

@@ -7,6 +7,7 @@ an expression reads and how.  Whether the expression is valid is for Prometheus 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from firsttoken.promql import quote
 
@@ -97,8 +98,13 @@ def _labels(body: str) -> tuple[Label, ...]:
     )
 
 
-def selectors(expression: str) -> Iterator[Selector]:
+@lru_cache(maxsize=4096)
+def selectors(expression: str) -> tuple[Selector, ...]:
     """Every selector of the expression, in order."""
+    return tuple(_found(expression))
+
+
+def _found(expression: str) -> Iterator[Selector]:
     tokens = _tokens(expression)
     functions: list[str] = []
     index = 0

@@ -135,7 +135,9 @@ def test_generate_writes_each_form(tmp_path: Path) -> None:
         done = CliRunner().invoke(command, ["generate", "--format", form, "--out", str(out)])
         assert done.exit_code == 0, done.output
         return {
-            file.name: json.loads(text) if file.suffix == ".json" else yaml.safe_load(text)
+            file.name: json.loads(text)
+            if file.suffix == ".json"
+            else yaml.load(text, yaml.CSafeLoader)
             for file in out.iterdir()
             for text in [file.read_text()]
         }
@@ -157,7 +159,7 @@ def test_generate_on_stdout_can_be_piped() -> None:
     every = CliRunner().invoke(command, ["generate", "--format", "configmap"])
 
     assert json.loads(one.output)["uid"] == "firsttoken-gpu"
-    assert len(list(yaml.safe_load_all(every.output))) == len(UIDS)
+    assert len(list(yaml.load_all(every.output, yaml.CSafeLoader))) == len(UIDS)
 
 
 def test_a_dashboard_that_does_not_exist_is_named_with_those_that_do() -> None:
