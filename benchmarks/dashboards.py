@@ -44,6 +44,8 @@ END = 1_790_006_400
 WIDTH = 1600
 """Pixels of a dashboard; a panel's share of them is how many points Grafana asks for."""
 SHARES = {"finish_reason": ("stop", "length", "error"), "token_type": ("input", "output")}
+SLOWEST = 10
+"""Of the queries, that are named."""
 WHOLE = "whole"
 """A file that is there when all of the day is."""
 
@@ -246,7 +248,7 @@ def _print(found: Sequence[Cost], beside: dict[str, tuple[float, int]]) -> None:
         total = sum(cost.seconds for cost in own)
         print(f"{uid:26}{count:7}{len(own):8}{total:7.2f} s{slowest.seconds:7.2f} s"
               f"  {most.series:4} {most.panel}")  # fmt: skip
-    for cost in sorted(found, key=lambda cost: -cost.seconds)[:5]:
+    for cost in sorted(found, key=lambda cost: -cost.seconds)[:SLOWEST]:
         print(f"slow: {cost.seconds:.2f} s, {cost.series} series: {cost.dashboard}: {cost.panel}")
     for name, (taken, series) in beside.items():
         print(f"beside: {taken:.2f} s, {series} series: p95 of {name} of every replica")
