@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from click.testing import CliRunner
 
 from firsttoken.catalogue import SOURCE_UP
+from firsttoken.dashboards.commands import dashboards as command
 from firsttoken.prometheus import Prometheus
 from firsttoken.servers import free_port, prometheus
 
@@ -18,8 +20,8 @@ Looked = Callable[[Any], AbstractContextManager[Prometheus]]
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "firsttoken", "dashboards", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    words = [sys.executable, "-m", "firsttoken", "dashboards", *arguments]
+    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
 
 
 def test_check_prints_every_panel_and_gives_the_same_as_json(tmp_path: Path) -> None:
@@ -70,4 +72,4 @@ def test_lint_says_how_many_dashboards_it_held_to_the_rules() -> None:
 
 def test_every_command_shows_examples() -> None:
     for name in ("generate", "check", "lint", "diff", "push", "pictures"):
-        assert "Examples:" in run(name, "--help").stdout, name
+        assert "Examples:" in CliRunner().invoke(command, [name, "--help"]).output, name
