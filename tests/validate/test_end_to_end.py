@@ -16,8 +16,9 @@ import pytest
 
 from firsttoken.cli import main
 from firsttoken.loadgen import records
+from firsttoken.loadgen.annotations import NO_MARK
 from firsttoken.report.schema import Report
-from firsttoken.servers import free_port
+from firsttoken.validate import load
 
 SLO = """\
 version: firsttoken/v1
@@ -296,14 +297,13 @@ def test_the_load_is_marked_in_grafana_from_its_start_to_its_end(
     assert f"--grafana {grafana.url}" in validation.report().command
 
 
-def test_a_grafana_that_is_not_there_is_said_beside_the_load(start: Start, grafana: Any) -> None:
-    gone = f"http://127.0.0.1:{free_port()}"
-    validation = start("--simulate", "--duration", "1s", "--grafana", gone, prometheus=False)
-    validation.end()
+def test_what_grafana_would_not_do_is_read_from_what_the_load_said(tmp_path: Path) -> None:
+    said = f"{NO_MARK} at http://grafana: HTTP 401 Unauthorized"
+    command = [sys.executable, "-c", f"print('firsttoken: {said}')"]
 
-    said = {step.name: step for step in validation.report().steps}["Run the load"]
-    assert said.status == "passed"
-    assert f"no annotation in Grafana at {gone}: " in said.detail
+    with load.start(command, "http://127.0.0.1:9", tmp_path / "load.log") as running:
+        assert list(running.follow()) == []
+        assert running.unmarked() == said
 
 
 def test_an_engine_that_dies_keeps_and_judges_what_was_measured(cut_short: Ending) -> None:
