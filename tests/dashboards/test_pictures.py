@@ -25,13 +25,15 @@ needs_libraries = pytest.mark.skipif(
 )
 EMPTY = {
     "firsttoken-slo": {"Firing alerts"},
+    "firsttoken-service": {"HTTP responses", "Rejected requests"},
+    "firsttoken-gpu": {"Memory errors", "PCIe replays", "Remapped rows", "Throttled"},
     "firsttoken-data-quality": {
         "Needed metrics that nobody reports",
         "Names that were not translated",
         "Counter resets",
     },
 }
-"""Panels for which nothing to show is good."""
+"""Panels of what the deployment does not report, and those for which nothing to show is good."""
 KNOWN = ("'definition' was unexpected", "'expr', 'step', 'textFormat', 'titleFormat' were")
 """Keys that Grafana's data source plugins read, and the schema of the core does not have."""
 
