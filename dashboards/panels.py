@@ -60,6 +60,7 @@ def timeseries(
     height: int = 8,
     minimum: float | None = 0,
     maximum: float | None = None,
+    always: tuple[float, float] | None = None,
     stacked: bool = False,
     bars: bool = False,
     overrides: Overrides = (),
@@ -70,8 +71,8 @@ def timeseries(
 ) -> Panel:
     """Lines over time.
 
-    ``lines`` are thresholds drawn across, ``many`` lists the series in a table, ``empty`` is shown
-    when there is none.
+    ``lines`` are thresholds drawn across, ``always`` is a range that the axis shows whatever the
+    values, ``many`` lists the series in a table, ``empty`` is shown when there is none.
     """
     custom = {
         "drawStyle": "bars" if bars else "line",
@@ -82,6 +83,8 @@ def timeseries(
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if lines else "off"},
     }
+    if always is not None:
+        custom |= {"axisSoftMin": always[0], "axisSoftMax": always[1]}
     return Panel(
         kind="timeseries",
         points=COSTLY_POINTS if many else points,

@@ -239,6 +239,7 @@ def _history(objectives: Objectives) -> tuple[Panel, ...]:
             "percentunit",
             minimum=None,
             maximum=1,
+            always=(0, 1),
             many=True,
             lines=steps((None, BLUE), (0, BAD)),
         ),
@@ -250,6 +251,7 @@ def _history(objectives: Objectives) -> tuple[Panel, ...]:
             [query(objectives.burn_by_window(), "{{window}}")],
             "short",
             height=MANY_HEIGHT,
+            always=(0, 1),
             lines=steps((None, BLUE), (1, WARN)),
         ),
         timeseries(
@@ -261,6 +263,7 @@ def _history(objectives: Objectives) -> tuple[Panel, ...]:
             [query(f"max({objectives.closeness(tier)})", _named(tier)) for tier in recorded.TIERS],
             "percentunit",
             height=MANY_HEIGHT,
+            always=(0, 1),
             lines=steps((None, BLUE), (1, BAD)),
             overrides=colours(*(_named(tier) for tier in recorded.TIERS)),
         ),
