@@ -25,6 +25,7 @@ from firsttoken.dashboards.gpu_detail import INDEX, KEY, NO_XID, activity, gpu_c
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
 from firsttoken.dashboards.panels import (
+    DEAREST_POINTS,
     instant,
     query,
     stat,
@@ -256,6 +257,7 @@ def _charts(scope: Scope) -> tuple[Panel, ...]:
             memory_share(each),
             "percentunit",
             most=1,
+            points=DEAREST_POINTS,
         ),
         lambda: chart(
             "Temperature",

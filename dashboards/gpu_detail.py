@@ -5,7 +5,7 @@ from firsttoken.catalogue import GPU_XID_LAST, HW_ID
 from firsttoken.dashboards import measures
 from firsttoken.dashboards.board import reported
 from firsttoken.dashboards.grafana import Panel
-from firsttoken.dashboards.panels import legend_of, query, state_timeline, timeseries
+from firsttoken.dashboards.panels import COSTLY_POINTS, legend_of, query, state_timeline, timeseries
 from firsttoken.dashboards.style import GOOD, values
 from firsttoken.promql import Matcher, Scope
 
@@ -36,6 +36,7 @@ def gpu_chart(
     *,
     most: float | None = None,
     width: int = 8,
+    points: int | None = None,
 ) -> Panel:
     """A line for each GPU, from an expression that keeps ``KEY`` apart."""
     return timeseries(
@@ -46,6 +47,7 @@ def gpu_chart(
         width=width,
         maximum=most,
         many=True,
+        points=points,
     )
 
 
@@ -137,5 +139,6 @@ def nvidia(scope: Scope) -> tuple[Panel, ...]:
                 )
             ],
             mappings=[NO_XID],
+            points=COSTLY_POINTS,
         ),
     )

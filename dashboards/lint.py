@@ -25,8 +25,8 @@ from firsttoken.vocabulary import SEMCONV, Vocabulary
 __all__ = ["EXCLUSIONS", "Exclusion", "Finding", "lint"]
 
 MOST_PANELS, MOST_QUERIES = 40, 60
-FEWEST_POINTS = 240
-"""Of an hour: one for each scrape every 15 s."""
+FEWEST_POINTS = 180
+"""Of an hour: one every 20 s."""
 UNITS = frozenset(
     {"bytes", "celsius", "joule", "ops", "percentunit", "reqps", "s", "short", "watt"}
 )  # those of Grafana's closed list that the dashboards use

@@ -10,6 +10,7 @@ from firsttoken.dashboards.style import BLUE, NOT_REPORTED, idle_mapping, steps
 
 __all__ = [
     "COSTLY_POINTS",
+    "DEAREST_POINTS",
     "MANY_HEIGHT",
     "bar_gauge",
     "heatmap",
@@ -23,8 +24,11 @@ __all__ = [
     "timeseries",
 ]
 
-HEATMAP_COLUMNS, COSTLY_POINTS = 240, 400
-"""Points at most where each one reads all replicas, or all their buckets: an hour's scrapes."""
+COSTLY_POINTS, DEAREST_POINTS = 400, 180
+"""Points at most where each one reads all replicas, and where it reads all their buckets or more.
+
+400 are every scrape of an hour, and every five minutes of a day; 180 every 20 s and ten minutes.
+"""
 MANY_HEIGHT = 10
 """Grid units below which a legend with a line a series hides the lines."""
 Overrides = Sequence[Mapping[str, Any]]
@@ -87,7 +91,7 @@ def timeseries(
         custom |= {"axisSoftMin": always[0], "axisSoftMax": always[1]}
     return Panel(
         kind="timeseries",
-        points=COSTLY_POINTS if many else points,
+        points=points or (COSTLY_POINTS if many else None),
         title=title,
         description=description,
         targets=list(queries),
@@ -225,7 +229,7 @@ def heatmap(title: str, description: str, expression: str, unit: str, *, width: 
     """A histogram over time; the expression keeps ``le`` apart and may be an increase."""
     return Panel(
         kind="heatmap",
-        points=HEATMAP_COLUMNS,
+        points=DEAREST_POINTS,
         title=title,
         description=description,
         targets=[query(expression, "{{le}}", shape="heatmap")],
@@ -325,10 +329,12 @@ def state_timeline(
     mappings: Sequence[Mapping[str, Any]],
     width: int = 24,
     height: int = 6,
+    points: int | None = None,
 ) -> Panel:
     """States over time, one line a series; ``mappings`` give each state its word and colour."""
     return Panel(
         kind="state-timeline",
+        points=points,
         title=title,
         description=description,
         targets=list(queries),

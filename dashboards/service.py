@@ -29,7 +29,7 @@ from firsttoken.dashboards.board import (
 from firsttoken.dashboards.grafana import Panel
 from firsttoken.dashboards.measures import WINDOW
 from firsttoken.dashboards.panels import (
-    COSTLY_POINTS,
+    DEAREST_POINTS,
     heatmap,
     instant,
     query,
@@ -161,7 +161,7 @@ def _latency(scope: Scope) -> tuple[Panel, ...]:
             ],
             "s",
             height=9,
-            points=COSTLY_POINTS,
+            points=DEAREST_POINTS,
             overrides=[*colours("p50", "p95", "p99", "mean"), objective_line()],
         )
 

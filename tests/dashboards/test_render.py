@@ -78,7 +78,7 @@ def test_no_panel_or_query_carries_an_old_shape() -> None:
     for key in ("__inputs", "intervalFactor", "nullPointMode", '"graph"'):
         assert key not in text
     limited = [p for s in dashboards().values() for p in every_panel(s) if "maxDataPoints" in p]
-    assert min(panel["maxDataPoints"] for panel in limited) >= 240  # an hour's scrapes
+    assert min(panel["maxDataPoints"] for panel in limited) >= 180  # 20 s of an hour
     assert all(shape["schemaVersion"] == 42 for shape in dashboards().values())
 
 
