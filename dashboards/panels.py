@@ -78,7 +78,7 @@ def timeseries(
     ``lines`` are thresholds drawn across, ``always`` is a range that the axis shows whatever the
     values, ``many`` lists the series in a table, ``empty`` is shown when there is none.
     """
-    custom = {
+    custom: dict[str, Any] = {
         "drawStyle": "bars" if bars else "line",
         "lineWidth": 1,
         "fillOpacity": 60 if bars else 30 if stacked else 0,

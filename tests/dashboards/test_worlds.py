@@ -87,7 +87,7 @@ def test_percentiles_lie_in_the_bucket_of_the_truth_and_means_are_exact(
 
 def test_rates_shares_and_phases_are_those_of_the_truth(embedded: Any) -> None:
     def shown(uid: str, title: str) -> float:
-        return embedded.value(f"firsttoken-{uid}", title, "loaded", at=embedded.last)
+        return float(embedded.value(f"firsttoken-{uid}", title, "loaded", at=embedded.last))
 
     window = 4 * embedded.every
     ended = embedded.seen("failed")
