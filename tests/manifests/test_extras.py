@@ -113,7 +113,7 @@ def test_several_workers_records_merge_into_one_run(
         contextlib.ExitStack() as stack,
     ):
         pods = []
-        begin = str(round(time.time()) + 5)  # sooner than the next full minute
+        begin = str(round(time.time()) + 7)  # sooner than the next full minute
         for index in range(2):
             command = [PROGRAM, *container["command"][1:]]
             for text in container["args"]:
