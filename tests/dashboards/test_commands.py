@@ -4,27 +4,42 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+import pytest
 import yaml
-from click.testing import CliRunner
 
 from firsttoken.catalogue import SOURCE_UP
-from firsttoken.dashboards.commands import dashboards as command
-from firsttoken.prometheus import Prometheus
+from firsttoken.cli import main
 from firsttoken.servers import free_port, prometheus
 
-Looked = Callable[[Any], AbstractContextManager[Prometheus]]
+
+@dataclass(frozen=True)
+class Done:
+    """What came of a command."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "firsttoken", "dashboards", *arguments]
-    return subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
+Run = Callable[..., Done]
 
 
-def test_check_prints_every_panel_and_gives_the_same_as_json(tmp_path: Path) -> None:
+@pytest.fixture(name="run")
+def _run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs the command in this process, as far as its exit code."""
+
+    def run(*arguments: str) -> Done:
+        with pytest.raises(SystemExit) as left:
+            main(["dashboards", *arguments])
+        return Done(int(left.value.code or 0), *capsys.readouterr())
+
+    return run
+
+
+def test_check_prints_every_panel_and_gives_the_same_as_json(tmp_path: Path, run: Run) -> None:
     config = tmp_path / "prometheus.yml"
     config.write_text(yaml.safe_dump({"scrape_configs": [{"job_name": "x", "static_configs": []}]}))
 
@@ -40,7 +55,7 @@ def test_check_prints_every_panel_and_gives_the_same_as_json(tmp_path: Path) -> 
     assert rows["Targets"]["setting"] == "as opened"
 
 
-def test_a_prometheus_that_is_down_is_one_line_and_exit_code_3() -> None:
+def test_a_prometheus_that_is_down_is_one_line_and_exit_code_3(run: Run) -> None:
     url = f"http://127.0.0.1:{free_port()}"
 
     done = run("check", "--prometheus", url)
@@ -49,7 +64,7 @@ def test_a_prometheus_that_is_down_is_one_line_and_exit_code_3() -> None:
     assert done.stderr == f"firsttoken: Prometheus at {url} cannot be asked: ConnectionError\n"
 
 
-def test_a_wrong_argument_is_one_line_and_exit_code_2() -> None:
+def test_a_wrong_argument_is_one_line_and_exit_code_2(run: Run) -> None:
     unknown = run("generate", "nonsense")
     folder = run("generate", "--format", "provisioning")
     span = run("check", "--prometheus", "http://x", "--range", "3parsecs")
@@ -64,12 +79,13 @@ def test_a_wrong_argument_is_one_line_and_exit_code_2() -> None:
 
 
 def test_lint_says_how_many_dashboards_it_held_to_the_rules() -> None:
-    done = run("lint")
+    command = [sys.executable, "-m", "firsttoken", "dashboards", "lint"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout == "7 dashboards, no findings, 4 exclusions\n"
 
 
-def test_every_command_shows_examples() -> None:
+def test_every_command_shows_examples(run: Run) -> None:
     for name in ("generate", "check", "lint", "diff", "push", "pictures"):
-        assert "Examples:" in CliRunner().invoke(command, [name, "--help"]).output, name
+        assert "Examples:" in run(name, "--help").stdout, name
