@@ -110,12 +110,15 @@ def _read_vllm(out: Path) -> Told:
 
 
 def _guidellm(job: Job) -> list[str]:
+    """As of version 0.8."""
     return [
-        *job.program, "benchmark", "run", "--target", job.url, "--model", MODEL,
-        "--processor", job.tokenizer, "--profile", "poisson", "--rate", str(job.load.rate),
-        "--max-requests", str(job.load.requests), "--request-type", "text_completions",
-        "--data", json.dumps({"prompt_tokens": PROMPT, "output_tokens": TOKENS}),
-        "--output-dir", str(job.out), "--outputs", "result.json", "--disable-console",
+        *job.program, "run", "--disable-console",
+        "--backend", f"kind=openai_http,target={job.url},model={MODEL},request_format=/v1/completions",
+        "--profile", f"kind=poisson,rate={job.load.rate}",
+        "--constraint", f"kind=max_requests,count={job.load.requests}",
+        "--tokenizer", f"kind=huggingface_auto,model={job.tokenizer}",
+        "--data", f"kind=synthetic_text,prompt_tokens={PROMPT},output_tokens={TOKENS}",
+        "--output", f"kind=json,path={job.out / 'result.json'}",
     ]  # fmt: skip
 
 
