@@ -113,7 +113,8 @@ def _guidellm(job: Job) -> list[str]:
     """As of version 0.8."""
     return [
         *job.program, "run", "--disable-console",
-        "--backend", f"kind=openai_http,target={job.url},model={MODEL},request_format=/v1/completions",
+        "--backend",
+        f"kind=openai_http,target={job.url},model={MODEL},request_format=/v1/completions",
         "--profile", f"kind=poisson,rate={job.load.rate}",
         "--constraint", f"kind=max_requests,count={job.load.requests}",
         "--tokenizer", f"kind=huggingface_auto,model={job.tokenizer}",
