@@ -13,7 +13,7 @@ from firsttoken.simulate.parameters import Parameters
 
 SERVICE_S = 0.01
 PARAMETERS = Parameters(max_num_seqs=8)
-PROMPT, OUTPUT = 32, 1
+PROMPT, OUTPUT = 32, 3
 SCHEDULES = 25
 """Of the pairs of runs; the machine's noise is another one in each."""
 
