@@ -147,7 +147,7 @@ class Flow:
         self.parts.append(data)
         self.stamps += stamp
         if self.watch or data.endswith(_MAY_BE_LAST):
-            return True
+            return not (self.reader is None and _is_head_of_chunks(data))
         if reader is not None and data.endswith(b"\n"):
             return False  # most often why the answer ended: its last part comes with the next
         self.tries -= 1
@@ -211,3 +211,9 @@ class Flow:
         if len(data) > _HEAD_MAX:
             raise WireError("the head of the answer is too long")
         return None
+
+
+def _is_head_of_chunks(data: bytes) -> bool:
+    """Whether this is a good answer's head and nothing else: a chunk follows in any case."""
+    good = data.startswith(b"HTTP/1.1 200 ") and b"chunked\r\n" in data
+    return good and data.find(_MAY_BE_LAST) == len(data) - len(_MAY_BE_LAST)
