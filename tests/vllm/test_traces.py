@@ -63,12 +63,14 @@ def _traced(vllm: str, sent_spans: Store, tmp_path_factory: pytest.TempPathFacto
     load, records = folder / "load.yaml", folder / "records.jsonl"
     load.write_text(yaml.safe_dump(LOAD))
     command = [sys.executable, "-m", "firsttoken", "load", "run", "--target", vllm]
-    subprocess.run(
+    done = subprocess.run(
         [*command, "--load", str(load), "--out", str(records)],
-        check=True,
+        check=False,
         timeout=200,
         stdout=subprocess.DEVNULL,
     )
+    # 3: the machine was too busy to say how fast the server is, but not where its time went.
+    assert done.returncode in (0, 3)
     run = read(records)
     ids = {record.trace_id for record in run.records}
 
@@ -110,7 +112,7 @@ def test_the_clients_spans_are_by_the_conventions(traced: Traced) -> None:
 
 
 def test_the_join_explains_the_servers_time(traced: Traced) -> None:
-    """Of each request, whatever else the machine does: what is known is at least 95 % of it."""
+    """Of each request: what the server measured is at least 95 % of it."""
     joined = traced.joined
     assert len(joined.requests) == REQUESTS
     assert (joined.client_only, joined.server_only, joined.misparented) == ((), 0, 0)

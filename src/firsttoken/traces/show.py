@@ -14,7 +14,7 @@ _BAR = 24
 
 
 def _ms(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds * 1000:.1f}"
+    return "-" if seconds is None else f"{round(seconds * 1000, 1) + 0.0:.1f}"  # never -0.0
 
 
 def joined_json(joined: Joined, count: int, by: By) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _listed(indexes: tuple[int, ...]) -> str:
 def _bar(name: str, mean: Parts, seconds: float) -> str:
     share = seconds / mean.total if mean.total > 0 else 0.0
     bar = "█" * round(max(0.0, share) * _BAR)
-    return f"  {name:<10}{_ms(seconds):>9} ms {share:>6.1%}  {bar}".rstrip()
+    return f"  {name:<10}{_ms(seconds):>9} ms {round(share, 3) + 0.0:>6.1%}  {bar}".rstrip()
 
 
 def _row(request: Breakdown) -> tuple[str, ...]:
