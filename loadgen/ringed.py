@@ -13,8 +13,8 @@ from firsttoken.loadgen.sockets import Listener
 
 __all__ = ["Ringed"]
 
-# As many are taken at once: what is due meanwhile waits for less than half a millisecond.
-_BATCH = 64
+# As many are taken at once: what is due meanwhile waits for about a millisecond.
+_BATCH = 128
 _BOTH = BUFFER | MORE
 _TIME = slice(TIME, HEADER)
 _STAMP = struct.Struct("=qq")
