@@ -3,8 +3,9 @@
 All ask a server whose times are known.  The client has a core of its own, and the server the other.
 What a client reports of the time to the first token is held against what the server did, by the
 same percentiles of both; its processor time is counted from its first request on, so that no start
-counts, and its memory is that of all its processes.  ``--vllm`` and ``--guidellm`` name the peers'
-programs; one that is not named, or is not there, is not measured.
+counts, and its memory is that of all its processes.  A plain client on aiohttp is the yardstick;
+``--vllm`` and ``--guidellm`` name the peers' programs, and one that is not named, or is not there,
+is not measured.
 """
 
 import argparse
@@ -129,12 +130,23 @@ def _read_guidellm(out: Path) -> Told:
     return Told(tuple(one["time_to_first_token_ms"] / 1000 for one in found))
 
 
+def _plain(job: Job) -> list[str]:
+    numbers = (job.load.rate, job.load.seconds, PROMPT, TOKENS)
+    return [*job.program, job.url, *map(str, numbers), str(job.out / "result.json")]
+
+
+def _read_plain(out: Path) -> Told:
+    found = _json(out / "result.json")
+    return Told(tuple(found["ttfts"]), percentile(sorted(found["lags"]), 0.99))
+
+
 def _json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
 CLIENTS = {
     "firsttoken": Client("firsttoken", _ours, _read_ours),
+    "plain": Client("plain aiohttp", _plain, _read_plain),
     "vllm": Client("vllm bench serve", _vllm, _read_vllm),
     "guidellm": Client("GuideLLM", _guidellm, _read_guidellm),
 }
@@ -252,6 +264,7 @@ def main() -> None:
     on = [[] if len(cores) < 2 else ["taskset", "-c", str(core)] for core in (cores[0], cores[-1])]
     programs = {
         "firsttoken": f"{sys.executable} -m firsttoken",
+        "plain": f"{sys.executable} -m benchmarks.plain",
         "vllm": given.vllm,
         "guidellm": given.guidellm,
     }
