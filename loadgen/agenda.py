@@ -65,11 +65,6 @@ class Agenda:
         """Whether nothing will ever be due any more, as far as is known now."""
         return self.next() == math.inf and not self._in_flight
 
-    @property
-    def closed(self) -> bool:
-        """Whether each user waits for an answer before asking again."""
-        return self._users > 0
-
     def prepare(self) -> bool:
         """Write one request ahead; False when enough are written or there are no more."""
         if len(self._ahead) >= self._target:

@@ -29,8 +29,7 @@ __all__ = ["Ended", "Engine", "Windows"]
 
 PRIORITY = -10
 PR_SET_TIMERSLACK = 29  # of linux/prctl.h
-NAP_S = 0.003
-FOLLOWING_NAP_S = 0.001
+NAP_S = 0.001
 BUSY_PER_S = 5000.0
 TICK_S = 0.01
 WORK_S = 0.0004
@@ -88,8 +87,6 @@ class Engine:
         self._read: deque[Flow] = deque()
         self._digest: deque[Flow] = deque()
         self._napping = False
-        # In a closed loop an end that is seen late is a request that is sent late.
-        self._nap = FOLLOWING_NAP_S if agenda.closed else NAP_S
         self._behind = False
         self._work_at = 0.0
         self._looked = self._housekept = self._sweep = 0.0
@@ -161,7 +158,7 @@ class Engine:
         """
         sockets = self._network.sockets
         if self._napping:
-            count = sockets.nap(min(due, self._looked + self._nap) - now)
+            count = sockets.nap(min(due, self._looked + NAP_S) - now)
             self._looked = self.now()
         elif self._behind:
             count = sockets.look()

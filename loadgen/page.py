@@ -8,8 +8,10 @@ https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/
 import asyncio
 import bisect
 import contextlib
+import math
 from array import array
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from itertools import pairwise
 
 from firsttoken.errors import UsageError
 from firsttoken.loadgen.record import Record
@@ -23,7 +25,7 @@ TOKENS = "gen_ai_client_token_usage"
 HELP = {
     DURATION: "Seconds from a request's send to the end of its answer.",
     FIRST_CHUNK: "Seconds from a request's send to the first chunk of its answer.",
-    PER_CHUNK: "Seconds between successive chunks of an answer, the mean of each request.",
+    PER_CHUNK: "Seconds between successive chunks of an answer.",
     TOKENS: "Tokens of a request, by type.",
 }
 # The conventions' advice for buckets.
@@ -50,11 +52,11 @@ class Tally:
             ("gen_ai_request_model", record.model or model),
         )
         failed: Labels = (("error_type", record.error_class),) if record.error_class else ()
-        self._observe(DURATION, labels + failed, record.e2e)
-        self._observe(FIRST_CHUNK, labels, record.ttft)
-        self._observe(PER_CHUNK, labels, record.tpot)
+        self._observe(DURATION, labels + failed, _known(record.e2e))
+        self._observe(FIRST_CHUNK, labels, _known(record.ttft))
+        self._observe(PER_CHUNK, labels, record.gaps)
         for kind, count in (("input", record.prompt_tokens), ("output", record.output_tokens)):
-            self._observe(TOKENS, (*labels, ("gen_ai_token_type", kind)), count)
+            self._observe(TOKENS, (*labels, ("gen_ai_token_type", kind)), _known(count))
 
     def merge(self, other: "Tally") -> None:
         """Add what another has counted."""
@@ -64,11 +66,15 @@ class Tally:
                 own[number] += count
             sums[0] += total[0]
 
-    def _observe(self, name: str, labels: Labels, value: float | None) -> None:
-        if value is not None:
-            counts, total = self._series(name, labels)
-            counts[bisect.bisect_left(BOUNDS[name], value)] += 1
-            total[0] += value
+    def _observe(self, name: str, labels: Labels, values: Sequence[float]) -> None:
+        if not values:
+            return
+        counts, total = self._series(name, labels)
+        ordered = sorted(values)
+        below = [bisect.bisect_right(ordered, bound) for bound in BOUNDS[name]]
+        for number, (low, high) in enumerate(pairwise((0, *below, len(ordered)))):
+            counts[number] += high - low
+        total[0] += math.fsum(ordered)
 
     def _series(self, name: str, labels: Labels) -> "tuple[array[int], array[float]]":
         key = (name, labels)
@@ -77,6 +83,10 @@ class Tally:
             found = array("Q", bytes(8 * (len(BOUNDS[name]) + 1))), array("d", [0.0])
             self.series[key] = found
         return found
+
+
+def _known(value: float | None) -> tuple[float, ...]:
+    return () if value is None else (value,)
 
 
 def text(tally: Tally, provider: str) -> str:

@@ -28,6 +28,7 @@ class Polled:
         self._listener = listener
         self.stamped = stamped
         self._poll = select.epoll()
+        self._more = False
         self._flows: dict[int, Flow | None] = {}
         self._connections: dict[int, Connection] = {}
 
@@ -68,8 +69,8 @@ class Polled:
         return self._look(0)
 
     def nap(self, seconds: float) -> int:
-        """Sleep, and take what has come."""
-        if seconds > 0:
+        """Sleep, unless more has come already than was taken, and take what has come."""
+        if seconds > 0 and not self._more:
             sleep(seconds)
         return self._look(0)
 
@@ -88,6 +89,7 @@ class Polled:
 
     def _look(self, timeout: float) -> int:
         events = self._poll.poll(timeout, _BATCH)
+        self._more = len(events) == _BATCH
         if events:
             self._take(events)
         return len(events)

@@ -18,14 +18,17 @@ UNITS = {
     conventions.GEN_AI_CLIENT_OPERATION_TIME_PER_OUTPUT_CHUNK: "s",
     conventions.GEN_AI_CLIENT_TOKEN_USAGE: "{token}",
 }
+GAPS = (0.01, 0.02, 0.02, 0.3, 7.0)
 REQUIRED = {"gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model"}
 
 
 @pytest.fixture(name="families")
 def _families() -> Mapping[str, Metric]:
     tally = Tally()
-    tally.add(record(1), "tiny", "chat")
-    tally.add(record(2, model="other", error="timeout", error_class="timeout"), "tiny", "chat")
+    tally.add(record(1, gaps=GAPS), "tiny", "chat")
+    tally.add(
+        record(2, gaps=GAPS, model="other", error="timeout", error_class="timeout"), "tiny", "chat"
+    )
     return {each.name: each for each in text_string_to_metric_families(text(tally, "vllm"))}
 
 
@@ -55,6 +58,16 @@ def test_values_are_the_records(families: Mapping[str, Metric]) -> None:
 
     assert sums == pytest.approx({"tiny": record(1).e2e, "other": record(2).e2e})
     assert failed == {None, "timeout"}
+
+
+def test_each_chunk_after_the_first_is_observed(families: Mapping[str, Metric]) -> None:
+    chunks = families["gen_ai_client_operation_time_per_output_chunk_seconds"].samples
+    of_one = [s for s in chunks if s.labels["gen_ai_request_model"] == "tiny"]
+
+    assert {s.value for s in of_one if s.name.endswith("_count")} == {len(GAPS)}
+    for sample in of_one:
+        if sample.name.endswith("_bucket"):
+            assert sample.value == sum(gap <= float(sample.labels["le"]) for gap in GAPS)
 
 
 def test_a_process_adds_what_another_has_counted() -> None:
