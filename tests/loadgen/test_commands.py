@@ -74,7 +74,9 @@ def test_target_model_rate_and_lengths_are_all_that_it_needs_to_be_told(
         "--target", fake.url, "--model", "tiny", *asked, "--duration", "2s", "--warmup", "0s"
     )
 
-    assert (done.returncode, done.stderr) == (0, "")
+    # On a machine with other work the load generator may have been late, which ends with 3.
+    late = "the load generator was the bottleneck" in done.stderr
+    assert done.returncode == (3 if late else 0), done.stderr
     assert "TTFT" in done.stdout
     assert "0 failed" in done.stdout
     assert 15 <= len(fake.bodies) <= 70
