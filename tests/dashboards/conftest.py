@@ -1,9 +1,8 @@
 """A made-up past whose truth is known, in a real Prometheus."""
 
 import contextlib
-import importlib.util
+import importlib
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -295,10 +294,4 @@ def looked_at(tmp_path: Path) -> Looked:
 @pytest.fixture(scope="session")
 def worlds() -> ModuleType:
     """``worlds.py``, which lies beside the tests and is none."""
-    spec = importlib.util.spec_from_file_location("worlds", Path(__file__).parent / "worlds.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module("tests.dashboards.worlds")

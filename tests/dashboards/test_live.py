@@ -1,11 +1,8 @@
 """Every panel on what the real parts report: engines, collectors, rules, and a load."""
 
-import importlib.util
-import sys
+import importlib
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -17,7 +14,6 @@ from firsttoken.servers import missing_tools
 from firsttoken.sources import vocabulary_of
 from firsttoken.vocabulary import SEMCONV
 
-ROOT = Path(__file__).parents[2]
 SECONDS = 40
 """Of load, at most."""
 SCRAPES = 4
@@ -27,21 +23,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def stand() -> ModuleType:
-    """The script that runs the deployment of the documentation's pictures."""
-    spec = importlib.util.spec_from_file_location("pictures", ROOT / "ci" / "pictures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="module", name="deployed")
 def _deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     """Three engines with NVIDIA and AMD GPUs, after some seconds of load."""
-    pictures, folder = stand(), tmp_path_factory.mktemp("deployed")
+    # The script that runs the deployment of the documentation's pictures.
+    pictures, folder = importlib.import_module("ci.pictures"), tmp_path_factory.mktemp("deployed")
     with pictures.deployment(folder, directly=True) as (url, engines):
         prometheus = Prometheus(url)
         with pictures.under_load(engines, SECONDS, folder):

@@ -5,10 +5,8 @@ rules of one service a job.
 """
 
 import contextlib
-import importlib.util
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from tests.dashboards import played
 
 from firsttoken import recorded
 from firsttoken.dashboards.check import PanelResult, check
@@ -48,19 +47,6 @@ __all__ = [
 
 HERE = Path(__file__).parent
 GOLDEN = HERE.parent / "golden" / "dashboards" / "outcomes.yaml"
-
-
-def _load(name: str) -> Any:
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-played = _load("played")
 SHAPES = dashboards()
 
 SLOW = {
