@@ -19,7 +19,7 @@ def firsttoken(*arguments: str, cwd: Path | None = None) -> subprocess.Completed
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
         cwd=cwd,
     )
 
@@ -60,7 +60,7 @@ def test_completion_offers_the_commands() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
 
     assert "validate" in done.stdout, done.stderr
@@ -138,7 +138,7 @@ main({arguments})
 def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     code = WITHOUT.format(package=package, arguments=list(arguments))
     return subprocess.run(
-        [PYTHON, "-c", code], capture_output=True, text=True, check=False, timeout=60
+        [PYTHON, "-c", code], capture_output=True, text=True, check=False, timeout=240
     )
 
 

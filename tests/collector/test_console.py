@@ -28,7 +28,7 @@ def shown(url: str, folder: Path) -> str:
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
+        timeout=240,
     )
     return done.stdout
 

@@ -122,9 +122,9 @@ def test_a_slow_source_delays_the_page_to_its_deadline_and_no_longer(
 ) -> None:
     with upstream(response(GOOD)) as good, upstream(slow) as bad:
         started = time.monotonic()
-        answer = collected(settings(good.url, bad.url), patience=0.5)
+        answer = collected(settings(good.url, bad.url), patience=1.5)
 
-        assert time.monotonic() - started >= 0.4
+        assert time.monotonic() - started >= 1.3
         assert_only_good(answer, "timeout")
 
 

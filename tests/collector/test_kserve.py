@@ -131,7 +131,7 @@ def test_without_anything_to_collect_it_does_not_listen_anywhere() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
 
     assert (done.returncode, done.stdout) == (2, "")

@@ -65,7 +65,7 @@ def test_an_answer_that_is_being_made_is_finished_before_the_end(tmp_path: Path)
 
     def wait(sock: Any) -> None:
         asked.set()
-        go_on.wait(20)
+        go_on.wait(60)
         sock.sendall(response(GOOD))
 
     file = tmp_path / "c.yaml"
@@ -75,11 +75,11 @@ def test_an_answer_that_is_being_made_is_finished_before_the_end(tmp_path: Path)
         with running(file, tmp_path) as (child, url):
             scraper = threading.Thread(target=lambda: got.append(page(url)))
             scraper.start()
-            assert asked.wait(20)
+            assert asked.wait(60)
             child.process.send_signal(signal.SIGTERM)
             go_on.set()
             scraper.join(20)
-            assert child.process.wait(20) == 0
+            assert child.process.wait(60) == 0
 
     assert got[0]["queue_length"] == "7"
 
@@ -101,8 +101,8 @@ def test_a_last_scrape_is_waited_for(
             )
             began = time.monotonic()
             ends(child, url)
-            assert child.process.wait(20) == 0
-            assert time.monotonic() - began < 20
+            assert child.process.wait(60) == 0
+            assert time.monotonic() - began < 50
 
 
 def test_the_environment_configures_it(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_a_wrong_value_in_the_environment_is_one_line() -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
     )
 
     assert done.returncode == 2

@@ -467,7 +467,7 @@ def test_the_command_pushes_and_sends_the_last_values_when_it_ends(tmp_path: Pat
             assert process.stdout.readline().startswith("listening ")
             asyncio.run(until(lambda: store.requests >= 1))
             process.terminate()
-            assert process.wait(20) == 0
+            assert process.wait(60) == 0
 
     assert store.requests == 2  # the first, and what there was at the end
     assert jobs_of(store) == [3.0, 3.0]

@@ -112,7 +112,7 @@ class Collectors:
         thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(stopped),))
         thread.start()
         try:
-            assert self._ready.wait(20)
+            assert self._ready.wait(60)
             yield self.targets
         finally:
             self._loop.call_soon_threadsafe(stopped.set)

@@ -14,7 +14,7 @@ from firsttoken.servers import missing_tools
 from firsttoken.sources import vocabulary_of
 from firsttoken.vocabulary import SEMCONV
 
-SECONDS = 40
+SECONDS = 120
 """Of load, at most."""
 SCRAPES = 4
 """That saw new tokens of each kind before anything is looked at, so that rates have data."""
@@ -23,8 +23,12 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+Deployed = tuple[Prometheus, float]
+"""And when all was under load, which it is asked about however long that takes."""
+
+
 @pytest.fixture(scope="module", name="deployed")
-def _deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def _deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
     """Three engines with NVIDIA and AMD GPUs, after some seconds of load."""
     # The script that runs the deployment of the documentation's pictures.
     pictures, folder = importlib.import_module("ci.pictures"), tmp_path_factory.mktemp("deployed")
@@ -34,7 +38,8 @@ def _deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
             until(prometheus, "min(slo:sli_total:rate5m > 0)", "the rules recorded no traffic")
             grown = f"changes({TOKENS_PROCESSED.prometheus}[30s]) >= bool {SCRAPES}"
             until(prometheus, f"min({grown})", "an engine has no load")
-        yield prometheus
+            loaded = time.time()
+        yield prometheus, loaded
 
 
 def until(prometheus: Prometheus, expression: str, otherwise: str) -> None:
@@ -53,23 +58,26 @@ NOTHING_TO_SHOW = {
 """Panels that are empty because all is well."""
 
 
-def lacking(prometheus: Prometheus, source: str) -> dict[tuple[str, str], tuple[str, ...]]:
+def lacking(deployed: Deployed, source: str) -> dict[tuple[str, str], tuple[str, ...]]:
     """Panels that show no data under load, each with the reasons."""
+    prometheus, end = deployed
     vocabulary = SEMCONV if source == "semconv" else vocabulary_of(source)
     return {
         (uid, result.panel): (result.status, *result.detail)
         for uid, shape in dashboards(vocabulary).items()
-        for result in check(prometheus, shape, seconds=40, scrape_interval=2, vocabulary=vocabulary)
+        for result in check(
+            prometheus, shape, end=end, seconds=40, scrape_interval=2, vocabulary=vocabulary
+        )
         if result.status != "data"
     }
 
 
-def test_every_panel_shows_what_the_collectors_serve(deployed: Prometheus) -> None:
+def test_every_panel_shows_what_the_collectors_serve(deployed: Deployed) -> None:
     assert set(lacking(deployed, "semconv")) <= NOTHING_TO_SHOW
 
 
 def test_every_panel_shows_what_engines_and_gpus_scraped_directly_report(
-    deployed: Prometheus,
+    deployed: Deployed,
 ) -> None:
     found = set(lacking(deployed, "vllm,dcgm"))
 
@@ -79,8 +87,10 @@ def test_every_panel_shows_what_engines_and_gpus_scraped_directly_report(
     assert own <= NOTHING_TO_SHOW
 
 
-def test_no_choice_at_the_top_breaks_a_panel(deployed: Prometheus) -> None:
-    found = check_settings(deployed, dashboards()["firsttoken-gpu"], seconds=40, scrape_interval=2)
+def test_no_choice_at_the_top_breaks_a_panel(deployed: Deployed) -> None:
+    prometheus, end = deployed
+    shape = dashboards()["firsttoken-gpu"]
+    found = check_settings(prometheus, shape, end=end, seconds=40, scrape_interval=2)
 
     assert {"vendor=AMD", "vendor=NVIDIA"} & set(found)
     assert not [r for results in found.values() for r in results if r.status == "broken"]

@@ -230,7 +230,7 @@ def world(folder: Path, targets: Sequence[Any], every: int, *witnesses: Any) -> 
         wait_until(child, lambda: evaluated(server) > since)
         found = World(server, every, last, time.time(), witnesses)
         config.write_text("{}")  # what was recorded stays, and nothing competes with the queries
-        requests.post(f"{url}/-/reload", timeout=10).raise_for_status()
+        requests.post(f"{url}/-/reload", timeout=30).raise_for_status()
         yield found
 
 

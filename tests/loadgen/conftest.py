@@ -91,7 +91,7 @@ class Fake:
 
     def start(self) -> None:
         self._thread.start()
-        self._ready.wait(10)
+        self._ready.wait(60)
 
     def leave(self) -> None:
         """End the server from within a script."""

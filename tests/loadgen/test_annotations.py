@@ -35,7 +35,7 @@ def load(target: str, grafana: str, token: str = TOKEN) -> subprocess.CompletedP
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
         env={**os.environ, "FIRSTTOKEN_GRAFANA_TOKEN": token},
     )
 

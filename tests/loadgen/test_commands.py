@@ -30,9 +30,15 @@ def call(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=240,
         env={**os.environ, **environment},
     )
+
+
+def code_after(errors: str) -> int:
+    """The exit code of an open loop that met all: 3 only where it says that it was late itself, as
+    it may be on a machine with other work."""
+    return 3 if "not judged: the load generator was the bottleneck" in errors else 0
 
 
 async def three(stream: Any, body: dict[str, Any]) -> None:
@@ -74,9 +80,7 @@ def test_target_model_rate_and_lengths_are_all_that_it_needs_to_be_told(
         "--target", fake.url, "--model", "tiny", *asked, "--duration", "2s", "--warmup", "0s"
     )
 
-    # On a machine with other work the load generator may have been late, which ends with 3.
-    late = "the load generator was the bottleneck" in done.stderr
-    assert done.returncode == (3 if late else 0), done.stderr
+    assert done.returncode == code_after(done.stderr), done.stderr
     assert "TTFT" in done.stdout
     assert "0 failed" in done.stdout
     assert 15 <= len(fake.bodies) <= 70
@@ -130,7 +134,7 @@ def test_a_signal_keeps_the_records_and_ends_with_130(
         while json.loads(process.stdout.readline())["done"] == 0:
             pass
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert errors == f"firsttoken: interrupted: {number.name}\n"
     kept = read(out)
@@ -152,7 +156,7 @@ def test_a_killed_run_leaves_its_records(serve: Callable[..., Any], tmp_path: Pa
         while json.loads(process.stdout.readline())["done"] == 0:
             pass
         process.kill()
-        process.communicate(timeout=20)
+        process.communicate(timeout=240)
     kept = read(out)
     assert kept.interrupted
     assert any(record.ok for record in kept.records)
@@ -262,7 +266,7 @@ def test_a_preset_is_run_at_the_rate_that_is_asked(serve: Callable[..., Any]) ->
         "run", "--target", fake.url, "--preset", "summarisation", "--rate", "30",
         "--duration", "1s", "--warmup", "0s", "--json",
     )  # fmt: skip
-    assert done.returncode == 0
+    assert done.returncode == code_after(done.stderr), done.stderr
     said = json.loads(done.stdout)
     assert said["load"]["arrivals"] == {"kind": "poisson", "rate": 30.0}
     assert said["load"]["prompt_tokens"]["median"] == 900
@@ -280,7 +284,10 @@ def test_shards_of_a_job_ask_the_one_plan_from_one_moment_on(
         "arrivals: {kind: constant, rate: 40}\nduration: 1s\nwarmup: 0s\nprompt_tokens: 8\n"
         "output_tokens: 3\n"
     )
-    start = time.time() + 5
+    asked = time.monotonic()
+    call("run", "--help")
+    # As far away as processes take to start on this machine.
+    start = time.time() + 3 + 5 * (time.monotonic() - asked)
     running = [
         subprocess.Popen(
             command(
@@ -290,10 +297,14 @@ def test_shards_of_a_job_ask_the_one_plan_from_one_moment_on(
             ),
             env={**os.environ, "JOB_COMPLETION_INDEX": str(index)},
             stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for index in range(2)
     ]
-    assert [process.wait(60) for process in running] == [0, 0]
+    for process in running:
+        _, errors = process.communicate(timeout=240)
+        assert process.returncode == code_after(errors), errors
     out = tmp_path / "all.jsonl"
     shards = [str(tmp_path / f"shard-{index}.jsonl") for index in range(2)]
     done = call("merge", *shards, "--out", str(out))

@@ -1,5 +1,6 @@
 """Against a server that logs what it truly did: no coordinated omission, and honest overload."""
 
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,17 +50,17 @@ def test_times_are_those_of_the_server_s_log(fake: Any) -> None:
     fake.configure(ttft_us=30_000, itl_us=4_000)
     done = run(fake, arrivals={"kind": "poisson", "rate": 60}, duration=1.5, output_tokens=16)
     sent = fake.log()
-    off = []
+    off, apart = [], []
     for record in done.records:
         assert record.error is None
         chunks = sent[record.trace_id].chunks
         assert record.ttft is not None
         off.append(record.ttft - chunks[0])
         assert len(record.gaps) == 15
-        assert sum(record.gaps) == pytest.approx(chunks[-1] - chunks[0], abs=0.05)
-    off.sort()
+        apart.append(sum(record.gaps) - (chunks[-1] - chunks[0]))
     # Most are within a tenth of a millisecond; a busy machine stamps some of them late.
-    assert -0.0005 < off[len(off) // 2] < 0.002
+    assert -0.0005 < statistics.median(off) < 0.002
+    assert abs(statistics.median(apart)) < 0.002
 
 
 def test_several_tokens_in_a_chunk_leave_tpot_right(fake: Any) -> None:
@@ -67,9 +68,9 @@ def test_several_tokens_in_a_chunk_leave_tpot_right(fake: Any) -> None:
     done = run(fake, arrivals={"kind": "constant", "rate": 20}, duration=0.5, output_tokens=16)
     fake.configure(tpc=1)
 
-    for record in done.records:
-        assert (record.chunks, record.output_tokens) == (4, 16)
-        assert record.tpot == pytest.approx(3 * 0.04 / 15, abs=0.004)
+    assert {(record.chunks, record.output_tokens) for record in done.records} == {(4, 16)}
+    tpot = statistics.median(record.tpot or 0 for record in done.records)
+    assert tpot == pytest.approx(3 * 0.04 / 15, abs=0.004)
 
 
 def test_a_load_that_the_generator_cannot_keep_is_not_called_good(fake: Any) -> None:

@@ -56,7 +56,7 @@ def command(*arguments: str) -> list[str]:
 
 def call(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command(*arguments), capture_output=True, text=True, check=False, timeout=80
+        command(*arguments), capture_output=True, text=True, check=False, timeout=240
     )
 
 
@@ -206,7 +206,7 @@ def test_a_search_that_is_interrupted_keeps_its_steps_and_ends_with_130(
         assert process.stderr is not None
         assert process.stderr.readline().startswith("step 1: ")
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=240)
 
     assert process.returncode == 130
     assert f"interrupted; the same command with --out {out} goes on" in errors

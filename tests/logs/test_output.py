@@ -92,7 +92,7 @@ def until(url: str, wanted: str) -> str:
     """The page once it has ``wanted``."""
     deadline = time.monotonic() + 20
     while True:
-        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - loopback
+        with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - loopback
             page: str = answer.read().decode()
         if wanted in page or time.monotonic() > deadline:
             return page
@@ -112,7 +112,7 @@ def test_a_log_is_followed_through_a_rotation_and_served(
         assert re.search(r"aborted_total\{.*\} 2\n", until(url, "} 2\n"))
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
         assert process.stdout is not None
         process.stdout.close()
 

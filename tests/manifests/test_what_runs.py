@@ -125,7 +125,7 @@ def wait_for(url: str, expression: str) -> list[dict[str, Any]]:
     """The result of a query, when there is one."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        answer = requests.get(f"{url}/api/v1/query", params={"query": expression}, timeout=5)
+        answer = requests.get(f"{url}/api/v1/query", params={"query": expression}, timeout=30)
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         if found:
             return found
@@ -138,7 +138,7 @@ def test_prometheus_scrapes_the_sidecar_alone_and_evaluates_the_rules(
 ) -> None:
     for name, value in POD.items():
         monkeypatch.setenv(name, value)
-    model = requests.get(f"{engine}/v1/models", timeout=5).json()["data"][0]["id"]
+    model = requests.get(f"{engine}/v1/models", timeout=30).json()["data"][0]["id"]
     body = {"model": model, "prompt": "one two three", "max_tokens": 4}
     requests.post(f"{engine}/v1/completions", json=body, timeout=30).raise_for_status()
     other = make(name="chat-2")
@@ -169,7 +169,7 @@ def _judge(
     port = sidecar["ports"][0]["containerPort"]
     for probe in ("startupProbe", "livenessProbe"):
         path = sidecar[probe]["httpGet"]["path"]
-        requests.get(f"http://127.0.0.1:{port}{path}", timeout=5).raise_for_status()
+        requests.get(f"http://127.0.0.1:{port}{path}", timeout=30).raise_for_status()
     pods = [
         *discovered(made, "chat", lambda port: f"127.0.0.1:{port}"),
         *discovered(other, "chat-2", lambda _port: f"127.0.0.1:{port}"),
@@ -196,7 +196,7 @@ def _judge(
         assert target["metric"]["k8s_pod_name"] == "chat-abc"
         assert target["metric"]["service_name"] == "chat"
         assert wait_for(url, 'slo:info{service="chat", slo="ttft"}')
-        groups = requests.get(f"{url}/api/v1/rules", timeout=5).json()["data"]["groups"]
+        groups = requests.get(f"{url}/api/v1/rules", timeout=30).json()["data"]["groups"]
         wrong = [rule for group in groups for rule in group["rules"] if rule.get("lastError")]
         assert groups
         assert wrong == [], json.dumps(wrong)

@@ -93,14 +93,14 @@ def test_inhibition(
 ) -> None:
     with servers.alertmanager(config, tmp_path) as (_, url):
         posted = requests.post(
-            f"{url}/api/v2/alerts", json=[{"labels": labels} for labels in alerts], timeout=5
+            f"{url}/api/v2/alerts", json=[{"labels": labels} for labels in alerts], timeout=30
         )
         assert posted.ok, posted.text
         found: set[str] = set()
         seen = 0
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 30
         while time.monotonic() < deadline and (seen < len(alerts) or found != kept_back):
-            shown = requests.get(f"{url}/api/v2/alerts", timeout=5).json()
+            shown = requests.get(f"{url}/api/v2/alerts", timeout=30).json()
             seen = len(shown)
             found = {a["labels"]["burn"] for a in shown if a["status"]["inhibitedBy"]}
             time.sleep(0.1)

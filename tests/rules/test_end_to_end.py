@@ -137,12 +137,12 @@ class Stack:
     inbox: Inbox
 
     def inject(self, model: str, **faults: object) -> None:
-        answer = requests.put(f"{self.engines[model][1]}/faults", json=faults, timeout=5)
+        answer = requests.put(f"{self.engines[model][1]}/faults", json=faults, timeout=30)
         assert answer.ok, answer.text
 
     def inhibited(self) -> set[tuple[str, str]]:
         """Severity and objective of the alerts that are kept back."""
-        shown = requests.get(f"{self.alertmanager}/api/v2/alerts", timeout=5).json()
+        shown = requests.get(f"{self.alertmanager}/api/v2/alerts", timeout=30).json()
         return {
             (one["labels"]["severity"], one["labels"].get("slo", ""))
             for one in shown

@@ -33,7 +33,7 @@ def test_what_is_sent_is_in_the_file_when_it_ends(tmp_path: Path, protocol: str)
     else:
         assert export(made, urls[1], "http/protobuf") == len(made)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=20)
+    _, said = process.communicate(timeout=240)
 
     assert process.returncode == 0, said
     assert "received 1 of traces" in said

@@ -47,7 +47,7 @@ class Tab:
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
-            message: dict[str, Any] = json.loads(self._socket.recv(timeout=60))
+            message: dict[str, Any] = json.loads(self._socket.recv(timeout=240))
             if message.get("id") == self._number:
                 assert "error" not in message, message
                 return message["result"]  # type: ignore[no-any-return]
@@ -64,7 +64,7 @@ class Tab:
         self.events.clear()
         self.call("Page.navigate", url=page.as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
-            self.events.append(json.loads(self._socket.recv(timeout=60)))
+            self.events.append(json.loads(self._socket.recv(timeout=240)))
 
     def value(self, expression: str) -> Any:
         """What an expression comes to in the page; a promise is waited for."""
@@ -91,7 +91,7 @@ def _tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         port = port_file.read_text().splitlines()[0]
-        tabs = requests.get(f"http://127.0.0.1:{port}/json", timeout=10).json()
+        tabs = requests.get(f"http://127.0.0.1:{port}/json", timeout=30).json()
         address = next(tab["webSocketDebuggerUrl"] for tab in tabs if tab["type"] == "page")
         with connect(address, max_size=None) as socket:
             tab = Tab(socket)
@@ -100,7 +100,7 @@ def _tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
             yield tab
     finally:
         chromium.terminate()
-        chromium.wait(20)
+        chromium.wait(60)
 
 
 @pytest.fixture(name="axe", scope="module")

@@ -89,7 +89,7 @@ class Validation:
 
     def end(self) -> tuple[int, str, str]:
         """Its exit code, stdout and stderr."""
-        stdout, stderr = self.process.communicate(timeout=80)
+        stdout, stderr = self.process.communicate(timeout=240)
         return self.process.returncode, stdout, stderr
 
     def report(self) -> Report:

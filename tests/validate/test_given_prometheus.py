@@ -29,7 +29,7 @@ def validate(slo: Path, out: Path, *arguments: str) -> subprocess.CompletedProce
     load = slo.with_name("load.yaml")
     load.write_text("{arrivals: {kind: closed, concurrency: 4}, warmup: 500ms, duration: 3s}\n")
     command += ["--load", str(load), "--out", str(out), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=80)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=240)
 
 
 @pytest.fixture

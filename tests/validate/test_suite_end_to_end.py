@@ -48,7 +48,7 @@ def begin(folder: Path, suite: str, *arguments: str) -> subprocess.Popen[str]:
 
 
 def end(folder: Path, process: subprocess.Popen[str]) -> tuple[int, str, SuiteReport]:
-    said, _ = process.communicate(timeout=85)
+    said, _ = process.communicate(timeout=240)
     file = folder / "out" / "report.json"
     assert file.exists(), said
     return process.returncode, said, SuiteReport.model_validate_json(file.read_text())
@@ -79,7 +79,7 @@ def test_at_a_target_faults_are_put_in_force_and_back_and_only_when_asked(
         plain, faulty = tmp_path / "plain", tmp_path / "faulty"
         code, _, unasked = end(plain, begin(plain, failing, "--target", url))
         _, said, asked = end(faulty, begin(faulty, failing, "--target", url, "--faults"))
-        after = requests.get(f"{url}/faults", timeout=5).json()
+        after = requests.get(f"{url}/faults", timeout=30).json()
 
     (skipped,), (run,) = unasked.scenarios, asked.scenarios
     assert (code, skipped.status) == (3, "skipped")
