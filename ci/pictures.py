@@ -31,8 +31,16 @@ SCRAPE_S = 2
 BEFORE_S, FAULT_S, AFTER_S = 80, 50, 50
 QUIET_S = 10
 """Of a run, in seconds: before, during and after the fault, and idle at its start and end."""
-FAULT = {"prefill_slowdown": 12.0, "failing_share": 0.1}
+FAULT = {"prefill_slowdown": 20.0, "failing_share": 0.1}
 WELL = {"prefill_slowdown": 1.0, "failing_share": 0.0}
+SIMULATED = {"parameters": {"kv_blocks": 1024}}
+"""A cache that this load fills enough to see something."""
+WORKLOAD = {
+    "kind": "synthetic",
+    "prompt_tokens": 300,
+    "prefix": {"tokens": 128, "groups": 4},
+}
+"""Users of four applications, each with a prompt of its own in front of what they ask."""
 
 
 @dataclass(frozen=True)
@@ -93,11 +101,16 @@ def deployment(folder: Path, *, directly: bool = False) -> Iterator[tuple[str, d
             return servers.announced_address(child)
 
         found, targets = {}, []
+        settings = folder / "simulated.yaml"
+        settings.write_text(yaml.safe_dump(SIMULATED), encoding="utf-8")
         for engine in ENGINES:
-            simulated = ("--model", engine.model, "--gpus", str(engine.gpus))
+            simulated = (
+                *("--config", str(settings), "--model", engine.model),
+                *("--gpus", str(engine.gpus), "--gpu-vendor", engine.vendor),
+            )
             url = run(
                 f"simulate-{engine.pod}",
-                *("simulate", "--listen", "127.0.0.1:0", "--gpu-vendor", engine.vendor, *simulated),
+                *("simulate", "--listen", "127.0.0.1:0", *simulated),
             )
             path, profile = engine.gpu_source
             page = run(
@@ -139,12 +152,13 @@ def past_the_collectors(engines: dict[Engine, str]) -> list[dict[str, object]]:
 @contextlib.contextmanager
 def under_load(engines: dict[Engine, str], seconds: float, folder: Path) -> Iterator[None]:
     """Requests to every engine until the block is left, at most so long."""
+    load = folder / "load.yaml"
+    load.write_text(yaml.safe_dump({"workload": WORKLOAD, "output_tokens": 80}), encoding="utf-8")
     with contextlib.ExitStack() as exits:
         for engine, url in engines.items():
             arguments = command(
-                *("load", "run", "--target", url, "--rate", str(engine.rate)),
+                *("load", "run", "--target", url, "--load", str(load), "--rate", str(engine.rate)),
                 *("--duration", f"{seconds:.0f}s", "--warmup", "0s", "--progress", "none"),
-                *("--prompt-tokens", "300", "--output-tokens", "80"),
             )
             log = folder / f"load-{engine.pod}.log"
             exits.enter_context(servers.start(f"load-{engine.pod}", arguments, log))

@@ -35,6 +35,7 @@ def gpu_chart(
     unit: str,
     *,
     most: float | None = None,
+    always: tuple[float, float] | None = None,
     width: int = 8,
     points: int | None = None,
 ) -> Panel:
@@ -46,6 +47,7 @@ def gpu_chart(
         unit,
         width=width,
         maximum=most,
+        always=always,
         many=True,
         points=points,
     )
@@ -87,7 +89,7 @@ def wear(scope: Scope) -> tuple[Panel, ...]:
 
     def counted(name: str, title: str, text: str, of: Scope = each) -> Panel:
         found = promql.increase(measures.entry(name), "$__rate_interval", of)
-        return gpu_chart(scope, title, text, found, "short", width=12)
+        return gpu_chart(scope, title, text, found, "short", always=(0, 1), width=12)
 
     return reported(
         lambda: counted(

@@ -139,6 +139,7 @@ def _cache(scope: Scope) -> tuple[Panel, ...]:
             fullest(promql.rate(PREEMPTIONS, WINDOW, by_engine)),
             "ops",
             width=12,
+            always=(0, 1),
         ),
         lambda: xy_chart(
             "Waiting against KV cache usage",

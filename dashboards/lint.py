@@ -28,7 +28,7 @@ MOST_PANELS, MOST_QUERIES = 40, 60
 FEWEST_POINTS = 180
 """Of an hour: one every 20 s."""
 UNITS = frozenset(
-    {"bytes", "celsius", "joule", "ops", "percentunit", "reqps", "s", "short", "watt"}
+    {"bytes", "celsius", "eps", "joule", "ops", "percentunit", "reqps", "s", "short", "watt"}
 )  # those of Grafana's closed list that the dashboards use
 CHOSEN = frozenset({*PLACE, "instance", "pod", "gen_ai_request_model", "hw_id", "hw_model"})
 """Labels whose values are the reader's to choose."""

@@ -76,7 +76,8 @@ def timeseries(
     """Lines over time.
 
     ``lines`` are thresholds drawn across, ``always`` is a range that the axis shows whatever the
-    values, ``many`` lists the series in a table, ``empty`` is shown when there is none.
+    values (a count that is 0 all the time would have an axis to 100), ``many`` lists the series in
+    a table, ``empty`` is shown when there is none.
     """
     custom: dict[str, Any] = {
         "drawStyle": "bars" if bars else "line",

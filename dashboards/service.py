@@ -250,6 +250,7 @@ def _at_the_door(scope: Scope) -> tuple[Panel, ...]:
             ],
             "reqps",
             width=12,
+            always=(0, 1),
         ),
     )
 
@@ -282,6 +283,7 @@ def _saturation(scope: Scope) -> tuple[Panel, ...]:
             "Lasting preemptions mean that the cache is too small for this batch.",
             [query(promql.rate(PREEMPTIONS, WINDOW, scope), "preemptions")],
             "ops",
+            always=(0, 1),
         ),
     )
 

@@ -282,7 +282,7 @@ def _events(objectives: Objectives) -> tuple[Panel, ...]:
             "Events per second that met their objective and that did not, over the chosen window, "
             "summed over the chosen objectives. Choose one objective to see its own.",
             [query(f"{total} - {bad}", "good"), query(bad, "bad")],
-            "reqps",
+            "eps",
             height=MANY_HEIGHT,
             stacked=True,
             overrides=colours("good", "bad"),

@@ -13,7 +13,9 @@ function Canvas({ width, height, theme, draw }) {
   return <canvas ref={element} width={width} height={height} />;
 }
 
-const format = (unit, value) => formattedValueToString(getValueFormat(unit || "short")(value));
+// Without the zeros that it writes after a point, so that the ticks of an axis look alike.
+const format = (unit, value) => formattedValueToString(getValueFormat(unit || "short")(value))
+  .replace(/\.(\d*?)0+(?!\d)/, (_, digits) => digits && `.${digits}`);
 
 export function Heatmap({ frames, width, height, theme, unit }) {
   return <Canvas {...{ width, height, theme }} draw={(context) => {
@@ -38,11 +40,13 @@ export function Heatmap({ frames, width, height, theme, unit }) {
 
 export function StateTimeline({ frames, width, height, theme }) {
   return <Canvas {...{ width, height, theme }} draw={(context) => {
-    const left = 180, row = Math.min(26, height / frames.length);
+    const row = Math.min(26, height / frames.length);
+    const names = frames.map((frame) => getFieldDisplayName(frame.fields[1], frame, frames));
+    const left = 12 + Math.max(...names.map((name) => context.measureText(name).width));
     frames.forEach((frame, index) => {
       const field = frame.fields[1], slot = (width - left) / frame.length;
       context.fillStyle = theme.colors.text.primary;
-      context.fillText(getFieldDisplayName(field, frame, frames).slice(0, 28), 2, index * row + row / 2 + 4);
+      context.fillText(names[index], 2, index * row + row / 2 + 4);
       field.values.forEach((value, at) => {
         context.fillStyle = field.display(value).color;
         context.fillRect(left + at * slot, index * row + 2, slot + 1, row - 4);

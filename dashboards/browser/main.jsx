@@ -4,8 +4,8 @@
 import React from "react";
 import { createRoot } from "react-dom/client";
 import {
-  applyFieldOverrides, createTheme, dateTime, FieldConfigOptionsRegistry, FieldType, getFieldDisplayName,
-  getFieldDisplayValues, identityOverrideProcessor, standardTransformers, standardTransformersRegistry,
+  applyFieldOverrides, createTheme, dateTime, FieldConfigOptionsRegistry, FieldType, getDisplayValueAlignmentFactors,
+  getFieldDisplayName, getFieldDisplayValues, identityOverrideProcessor, standardTransformers, standardTransformersRegistry,
   ThemeContext, transformDataFrame,
 } from "@grafana/data";
 import { TableNG } from "@grafana/ui/unstable";
@@ -56,10 +56,11 @@ function Values({ panel, frames, width, height, theme }) {
     data: frames, reduceOptions: options.reduceOptions, fieldConfig: panel.fieldConfig, replaceVariables: (x) => x,
     theme, sparkline: big && options.graphMode !== "none", timeZone: "utc",
   }).slice(0, 12);
+  const factors = getDisplayValueAlignmentFactors(values); // names and numbers as wide as the widest
   const w = big ? width / values.length : width, h = big ? height : height / values.length;
   return <div style={{ display: "flex", flexDirection: big ? "row" : "column" }}>{values.map((value, i) => big
     ? <BigValue key={i} value={value.display} sparkline={value.sparkline} theme={theme} width={w} height={h} colorMode={options.colorMode} graphMode={options.graphMode} justifyMode={options.justifyMode} textMode={options.textMode} />
-    : <BarGauge key={i} value={value.display} field={value.field} theme={theme} width={w} height={Math.min(h - 4, 40)} orientation="horizontal" text={options.text} displayMode={options.displayMode} display={value.view?.getFieldDisplayProcessor(value.colIndex)} />)}</div>;
+    : <BarGauge key={i} value={value.display} alignmentFactors={factors} field={value.field} theme={theme} width={w} height={Math.min(h - 4, 40)} orientation="horizontal" text={options.text} displayMode={options.displayMode} display={value.view?.getFieldDisplayProcessor(value.colIndex)} />)}</div>;
 }
 
 // As Grafana's own panel does before it draws: NaN and infinities are gaps.
