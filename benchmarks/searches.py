@@ -15,6 +15,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from firsttoken.loadgen.judge import Objective, keeps, parse_objective
 from firsttoken.loadgen.records import VERSION, Generator, Record, Run
@@ -25,6 +26,7 @@ from firsttoken.simulate.virtual import Arrival, play
 
 __all__ = ["GUESSES", "SERVERS", "Measure", "due", "find", "on_a_queue", "on_the_model", "truth"]
 
+Floats = NDArray[np.float64]
 Measure = Callable[[float, int, str], Run]
 """A load of a rate and of so many requests; the text fixes what chance does."""
 WARMUP_S = 3.0
@@ -64,19 +66,40 @@ def due(rate: float, end: float, seed: str) -> Iterator[float]:
         yield at
 
 
-def on_the_model(parameters: Parameters, prompt: int, output: int) -> Measure:
-    """Loads of the embedded engine's model."""
-    return partial(_on_the_model, parameters, prompt, output)
+def on_the_model(
+    parameters: Parameters, prompt: int, output: int, sway: float = 0.0, period: float = 5.0
+) -> Measure:
+    """Loads of the embedded engine's model, whose speed may sway by a share over a period."""
+    return partial(_on_the_model, parameters, prompt, output, sway * period / math.tau, period)
 
 
 def _on_the_model(
-    parameters: Parameters, prompt: int, output: int, rate: float, requests: int, seed: str
-) -> Run:
+    parameters: Parameters, prompt: int, output: int, ahead: float, period: float,
+    rate: float, requests: int, seed: str,
+) -> Run:  # fmt: skip
+    """``ahead``: the most that a machine of swaying speed is ahead of a steady one, in seconds.
+
+    The model runs in the machine's own time, and what it did is then brought to the clock's.
+    """
     end = WARMUP_S + requests / rate
-    served = play(parameters, [Arrival(at, prompt, output) for at in due(rate, end, seed)])
+    at = np.fromiter(due(rate, end, seed), dtype=np.float64)
+    phase = random.Random(f"{seed} phase").random()
+
+    def gained(clock: Floats) -> Floats:
+        return ahead * np.sin(math.tau * (clock / period + phase))
+
+    def clock(own: Floats) -> Floats:
+        found = own
+        for _ in range(20):  # a contraction, by the sway
+            found = own - gained(found)
+        return found
+
+    own = (at + gained(at)).tolist()
+    served = play(parameters, [Arrival(moment, prompt, output) for moment in own])
+    times = clock(np.array([(one.first, one.last) for one in served])).tolist()
     records = [
-        record(number, one.arrival.at, one.first, one.last, output, prompt)
-        for number, one in enumerate(served)
+        record(number, due_at, first, last, output, prompt)
+        for number, (due_at, (first, last)) in enumerate(zip(at.tolist(), times, strict=True))
     ]
     return run_of(records, WARMUP_S, end)
 
@@ -178,6 +201,10 @@ SERVERS = {
         on_the_model(Parameters(decode_s_per_sequence=1e-3), 64, 8),
         ("tpot<24ms@90", "ttft<1s@95"), (10, 400),
     ),
+    "swaying": Server(
+        "full at its limit, its speed swaying by 10 %",
+        on_the_model(Parameters(max_num_seqs=8), 32, 3, sway=0.1), ("ttft<500ms@95",), (100, 500),
+    ),
 }  # fmt: skip
 
 
@@ -270,12 +297,12 @@ def main() -> None:
     if given.walks:
         walks(given.walks)
         return
-    print(f"{'server':34}{'guess':>7}{'covers':>9}{'near':>7}{'precise':>9}{'steps':>7}{'most':>6}")
+    print(f"{'server':45}{'guess':>7}{'covers':>9}{'near':>7}{'precise':>9}{'steps':>7}{'most':>6}")
     with ProcessPoolExecutor(given.processes) as pool:
         for kind in given.servers:
             began, server = time.monotonic(), SERVERS[kind]
             true = truth(server)
-            print(f"{server.name:34}  {' and '.join(server.promised)}: truth {true:.4g} requests/s")
+            print(f"{server.name:45}  {' and '.join(server.promised)}: truth {true:.4g} requests/s")
             for guess in given.guess or GUESSES:
                 once = partial(searched, kind, true, given.precision, guess)
                 found = list(pool.map(once, range(given.seeds)))
@@ -285,11 +312,11 @@ def main() -> None:
                 )
                 steps = [one.steps for one in found]
                 print(
-                    f"{'':34}{guess:7g}{counts}{statistics.fmean(steps):7.1f}{max(steps):6}"
+                    f"{'':45}{guess:7g}{counts}{statistics.fmean(steps):7.1f}{max(steps):6}"
                     f"   of {len(found)}",
                     flush=True,
                 )
-            print(f"{'':34}  {time.monotonic() - began:.0f} s")
+            print(f"{'':45}  {time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

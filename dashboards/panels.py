@@ -79,14 +79,8 @@ def timeseries(
     values (a count that is 0 all the time would have an axis to 100), ``many`` lists the series in
     a table, ``empty`` is shown when there is none.
     """
-    custom: dict[str, Any] = {
-        "drawStyle": "bars" if bars else "line",
-        "lineWidth": 1,
-        "fillOpacity": 60 if bars else 30 if stacked else 0,
-        "showPoints": "never",
-        "spanNulls": False,
-        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
-        "thresholdsStyle": {"mode": "dashed" if lines else "off"},
+    custom = _drawn(bars=bars, stacked=stacked) | {
+        "thresholdsStyle": {"mode": "dashed" if lines else "off"}
     }
     if always is not None:
         custom |= {"axisSoftMin": always[0], "axisSoftMax": always[1]}
@@ -110,6 +104,17 @@ def timeseries(
         ),
         overrides=overrides,
     )
+
+
+def _drawn(*, bars: bool, stacked: bool) -> dict[str, Any]:
+    return {
+        "drawStyle": "bars" if bars else "line",
+        "lineWidth": 1,
+        "fillOpacity": 60 if bars else 30 if stacked else 0,
+        "showPoints": "never",
+        "spanNulls": False,
+        "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
+    }
 
 
 def _legend(many: bool) -> dict[str, Any]:

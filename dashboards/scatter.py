@@ -9,6 +9,15 @@ from firsttoken.dashboards.style import BLUE, NOT_REPORTED, by_name
 __all__ = ["xy_chart"]
 
 
+_POINTS = {
+    "show": "points",
+    "pointSize": {"fixed": 5},
+    "pointShape": "circle",
+    "fillOpacity": 50,
+}
+_NO_LEGEND = {"displayMode": "list", "placement": "bottom", "showLegend": False, "calcs": []}
+
+
 def xy_chart(
     title: str,
     description: str,
@@ -41,23 +50,13 @@ def xy_chart(
                     "y": {"matcher": {"id": "byName", "options": y_name}},
                 }
             ],
-            "legend": {
-                "displayMode": "list",
-                "placement": "bottom",
-                "showLegend": False,
-                "calcs": [],
-            },
+            "legend": _NO_LEGEND,
             "tooltip": {"mode": "single", "sort": "none"},
         },
         defaults={
             "unit": "short",
             "noValue": NOT_REPORTED,
-            "custom": {
-                "show": "points",
-                "pointSize": {"fixed": 5},
-                "pointShape": "circle",
-                "fillOpacity": 50,
-            },
+            "custom": _POINTS,
             "color": {"mode": "fixed", "fixedColor": BLUE},
         },
         overrides=[_axis(x_name, x_unit), _axis(y_name, y_unit)],

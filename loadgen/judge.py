@@ -22,6 +22,7 @@ __all__ = [
     "goodput",
     "judge",
     "keeps",
+    "measured_value",
     "parse_objective",
     "wilson",
 ]
@@ -137,11 +138,12 @@ def keeps(record: Record, objective: Objective) -> bool | None:
         return False
     if objective.threshold is None:
         return True
-    value = _value(record, objective.metric)
+    value = measured_value(record, objective.metric)
     return None if value is None else value <= objective.threshold
 
 
-def _value(record: Record, metric: Metric) -> float | None:
+def measured_value(record: Record, metric: Metric) -> float | None:
+    """A request's value of a metric in seconds; None where it has none, as for success."""
     if metric == "ttft":
         return record.ttft
     if metric == "tpot":

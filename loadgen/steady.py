@@ -5,7 +5,8 @@ interval that takes them for independent is too narrow, so that its width follow
 variance of the means of batches (Law and Carson 1979; Law, Simulation Modeling and Analysis, 9.5),
 and Wilson's interval is taken for as many independent requests as would vary as much.  Close to
 the limit a server remembers for so long that a whole step may be lucky; that shows in the times to
-the first token, which then vary together, and such a step decides nothing.
+the first token, which then vary together.  Such a step holds only where its queue was so short that
+luck is excluded, see ``luck``.
 """
 
 import dataclasses
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from firsttoken.loadgen.judge import Objective, keeps, wilson
+from firsttoken.loadgen.luck import luck
 from firsttoken.loadgen.normal import t_quantile
 from firsttoken.loadgen.records import Record, Run
 
@@ -23,7 +25,7 @@ __all__ = ["Evidence", "Growth", "Judgement", "Verdict", "assess", "dispersion",
 Verdict = Literal["holds", "fails", "undecided"]
 BATCHES = 20
 FEWEST_INDEPENDENT = 2.5 * BATCHES
-"""A step whose times to the first token are worth fewer independent ones shows no steady state."""
+"""A step whose times to the first token are worth fewer independent ones may have been lucky."""
 _SMALLEST_BATCH = 10
 _CORRELATED = 3
 """How many times more requests are taken than independent ones would need; measured."""
@@ -128,7 +130,9 @@ def assess(run: Run, objectives: Sequence[Objective], confidence: float) -> Judg
     if undecided or not evidence:
         return judged("undecided", leaning, _open(undecided))
     if _batches(len(times)) == BATCHES and independent < FEWEST_INDEPENDENT:
-        return judged("undecided", leaning, _remembers(independent))
+        doubt = _may_be_luck(run, measured, objectives, confidence)
+        if doubt:
+            return judged("undecided", leaning, doubt)
     return judged("holds", "holds", "every objective is met for certain")
 
 
@@ -145,7 +149,7 @@ def growth(run: Run, confidence: float) -> Growth | None:
     if length <= 0 or count < _SMALLEST_BATCH:
         return None
     first, last = (_in_flight(run.records, at, at + length) for at in (start, end - length))
-    varies = 0.8 * count * dispersion(run.load.get("arrivals") or {})
+    varies = 0.8 * count * _dispersed(run)
     explained = t_quantile(confidence, BATCHES - 1) * math.sqrt(varies)
     return Growth(last - first, explained, (last - first) / (0.8 * count))
 
@@ -213,8 +217,22 @@ def _piled_up(grown: Growth) -> str:
     )
 
 
-def _remembers(independent: float) -> str:
-    return (
-        f"too short for a steady state: its times to the first token vary as {independent:.0f}"
-        f" independent ones would, and {FEWEST_INDEPENDENT:.0f} are needed"
-    )
+def _may_be_luck(
+    run: Run, measured: Sequence[Record], objectives: Sequence[Objective], confidence: float
+) -> str:
+    """Why a step in which all looks good may only have been lucky; empty if it was not."""
+    if not run.open_loop:
+        return ""  # no queue that could grow
+    rate, dispersed = len(measured) / run.measured_seconds, _dispersed(run)
+    for one in objectives:
+        lucky = luck(measured, one, rate, dispersed, confidence)
+        if lucky > 1:
+            return (
+                f"too short for a steady state: its queue is {lucky:.1f} times as long on average"
+                f" as would show that {one.name} holds in the long run too"
+            )
+    return ""
+
+
+def _dispersed(run: Run) -> float:
+    return dispersion(run.load.get("arrivals") or {})

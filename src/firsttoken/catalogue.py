@@ -31,6 +31,7 @@ from firsttoken.attributes import (
 from firsttoken.genai import (
     DECODE_DURATION,
     INTER_TOKEN_LATENCY,
+    ITERATION_TOKENS,
     KV_CACHE_UTILIZATION,
     PREEMPTIONS,
     PREFILL_DURATION,
@@ -94,6 +95,7 @@ __all__ = [
     "HW_MODEL",
     "HW_VENDOR",
     "INTER_TOKEN_LATENCY",
+    "ITERATION_TOKENS",
     "KV_CACHE_UTILIZATION",
     "METRICS",
     "NAMESPACE_NAME",

@@ -130,6 +130,7 @@ REQUESTS_ABORTED = _counter(
     "requests.aborted", "{request}", "Requests that their client or the server aborted."
 )
 KV_CACHE_LIMIT = _level("kv_cache.limit", "{token}", "Tokens that the KV cache can hold.")
+ITERATION_TOKENS = _histogram("iteration.tokens", "{token}", "Tokens in one step of the engine.")
 STARTUP_DURATION = _gauge(
     "engine.startup.duration", "s", "Time that the engine took to start.", a.STAGE
 )
@@ -199,7 +200,7 @@ _TOKENS = (
     ),
     _counter("tokens.recomputed", "{token}", "Cached prompt tokens computed again."),
     _gauge("token.rate", "{token}/s", "Tokens per second, averaged by the server.", TOKEN_TYPE),
-    _histogram("iteration.tokens", "{token}", "Tokens in one step of the engine."),
+    ITERATION_TOKENS,
     _histogram("iteration.duration", "s", "Time of one step of the engine.", a.STAGE),
     _histogram("batch.size", "{request}", "Requests in one batch."),
     _gauge("batch.tokens", "{token}", "Tokens in the current batch."),

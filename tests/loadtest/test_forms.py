@@ -18,6 +18,7 @@ from firsttoken.loadgen.search import Aim
 from firsttoken.loadtest import capacity, comparing, forms, sweep
 from firsttoken.loadtest.forms import Report
 from firsttoken.loadtest.observe import Nobody
+from firsttoken.loadtest.plots import capacity_figure
 from firsttoken.loadtest.schema import (
     CapacityReport,
     ComparisonReport,
@@ -191,6 +192,17 @@ def test_the_figures_follow_from_the_steps() -> None:
     assert report.knee == 4
     assert report.saturation is not None
     assert (report.saturation.what, report.saturation.at_rate) == ("batch", 10.9)
+
+
+def test_a_first_guess_far_off_leaves_room_for_the_curve() -> None:
+    """10 holds and 10.9 fails: a step at 1,500 is in the table, and only told of in the picture."""
+    report = capacity_report()
+    far = report.steps[1].model_copy(update={"point": point(1500, 9.0), "verdict": "fails"})
+    axes = capacity_figure(report.model_copy(update={"steps": (*report.steps, far)})).axes
+
+    assert all(axis.get_xlim()[1] < 50 for axis in axes)
+    assert axes[-1].get_xlabel() == "requests per second (1 further off: see the table)"
+    assert capacity_figure(report).axes[-1].get_xlabel() == "requests per second"
 
 
 @pytest.mark.parametrize(("at_least", "code"), [(None, 0), (9, 0), (10.2, 0), (10.7, 1), (11, 1)])

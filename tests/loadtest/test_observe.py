@@ -46,6 +46,26 @@ def test_levels_over_time_are_those_of_the_model_and_of_all_gpus() -> None:
     assert found.gpu_utilization == pytest.approx(0.7)
 
 
+def test_the_tokens_of_a_step_are_those_of_the_fullest_time_between_two_pages() -> None:
+    """100 steps of 20 tokens, 100 of 200, none, and 100 of 50; another model's are not counted."""
+    name = catalogue.ITERATION_TOKENS.prometheus
+    own, other = (f'{{gen_ai_request_model="{model}"}}' for model in ("tiny", "other"))
+    pages = [
+        parse(
+            f"{name}_sum{own} {tokens}\n{name}_count{own} {steps}\n"
+            f"{name}_sum{other} {9e6 * number}\n{name}_count{other} {number}\n"
+            f"{catalogue.REQUESTS_RUNNING.prometheus}{own} 1\n"
+        )
+        for number, (tokens, steps) in enumerate(
+            ((0, 0), (2000, 100), (22_000, 200), (22_000, 200), (27_000, 300))
+        )
+    ]
+
+    found = seen(pages, "tiny")
+    assert found is not None
+    assert found.step_tokens == 200
+
+
 def test_a_page_that_says_nothing_of_it_is_nothing_seen() -> None:
     assert seen([parse("up 1\n")], "tiny") is None
     assert seen([], "tiny") is None

@@ -39,6 +39,18 @@ def test_the_resource_that_is_full_at_the_lowest_rate_is_named(full: Seen, what:
     assert (found.what, found.at_rate) == (what, 2)
 
 
+def test_a_full_step_names_both_of_its_limits_and_what_they_hold() -> None:
+    """A real vLLM ran 13 of 512 tokens in: its 2,048 tokens a step were full, not its sequences."""
+    full = Seen(running_max=13, waiting_mean=1.25, kv_cache_max=0.01, step_tokens=2043.7)
+
+    found = saturation([at(22, CALM), at(33, full)])
+    assert found.what == "batch"
+    assert "13 ran" in found.explanation
+    assert "2044 tokens" in found.explanation
+    assert "--max-num-seqs" in found.explanation
+    assert "--max-num-batched-tokens" in found.explanation
+
+
 def test_without_the_servers_metrics_nothing_is_claimed() -> None:
     assert saturation([at(1), at(2)]).what == "unknown"
     assert saturation([at(1, CALM)]).what == "unknown"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -38,6 +39,7 @@ duration: 4s
 prompt_tokens: 200
 output_tokens: 16
 """
+TRACES = "http://jaeger:16686/trace/{trace_id}"
 Files = dict[str, Path]
 
 
@@ -122,7 +124,8 @@ Ended = tuple[Validation, int, str, str]
 @pytest.fixture(scope="module")
 def side_by_side(start: Start) -> tuple[Ended, Ended]:
     """A good engine and one with a slow prefill, validated at the same time."""
-    good, slow = start("--simulate"), start("--simulate", "--fault", "prefill_slowdown=20")
+    good = start("--simulate")
+    slow = start("--simulate", "--fault", "prefill_slowdown=20", "--trace-url", TRACES)
     return (good, *good.end()), (slow, *slow.end())
 
 
@@ -215,6 +218,43 @@ def test_a_slow_prefill_is_a_missed_ttft_that_the_report_names_and_explains(slow
     assert any("Prefill dominates" in line or "queue" in line for line in report.verdict.advice)
     assert report.engine is not None
     assert report.engine.faults == ("prefill_slowdown=20",)
+
+
+def test_with_an_address_of_traces_the_slowest_requests_link_to_what_was_sent(slow: Ended) -> None:
+    """Every request carried a trace then, so that the server's spans are found by the link."""
+    validation, *_ = slow
+    report = validation.report()
+    sent = {
+        record.index: record.trace_id
+        for record in records.read(validation.out / "records.jsonl").records
+    }
+
+    assert report.slowest
+    page = (validation.out / "report.html").read_text()
+    for one in report.slowest:
+        assert one.trace_id == sent[one.index]
+        assert re.fullmatch("[0-9a-f]{32}", one.trace_id or "")
+        assert one.trace_url == f"http://jaeger:16686/trace/{one.trace_id}"
+        assert f'<a href="{one.trace_url}">' in page
+    assert len(set(sent.values())) == len(sent)
+    assert f"--trace-url '{TRACES}'" in report.command
+
+
+def test_without_one_the_slowest_requests_link_nowhere(good: Ended) -> None:
+    slowest = good[0].report().slowest
+
+    assert slowest
+    assert {one.trace_url for one in slowest} == {None}
+
+
+def test_an_address_of_traces_without_a_place_for_the_id_is_a_mistake(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["validate", "--simulate", "--trace-url", "http://jaeger:16686/trace/"])
+
+    assert ended.value.code == 2
+    assert "expected an http address with {trace_id} in it" in capsys.readouterr().err
 
 
 def test_two_runs_side_by_side_leave_no_process_behind(good: Ended, slow: Ended) -> None:

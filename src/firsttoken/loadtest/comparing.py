@@ -51,17 +51,7 @@ def comparison(
     Raises UsageError for sides that were asked different things, NotJudgedError where a load
     generator was the bottleneck; both are warnings with ``allow_different``.
     """
-    warnings = []
-    for side in (baseline, *candidates):
-        warnings += _unfair(side, allow_different)
-    for candidate in candidates:
-        apart = unlike(baseline.runs, candidate.runs)
-        if apart and not allow_different:
-            raise UsageError(
-                f"{candidate.name} cannot be compared with {baseline.name}"
-                f" (--allow-different does so all the same): {'; '.join(apart)}"
-            )
-        warnings += [f"{candidate.name} differs in {one}" for one in apart]
+    warnings = _warnings(baseline, candidates, allow_different)
     rows = [
         compare(
             baseline.runs, one.runs, objectives,
@@ -70,11 +60,6 @@ def comparison(
         )
         for one in candidates
     ]  # fmt: skip
-    if all(len(side.runs) == 1 for side in (baseline, *candidates)):
-        warnings.append(
-            "one run a side: what differs from run to run of the same build is not in the"
-            " intervals; give a folder with several runs a side"
-        )
     verdict, code = _verdict(rows)
     return ComparisonReport.model_validate(
         {
@@ -92,9 +77,30 @@ def comparison(
                 )
                 for one, found in zip(candidates, rows, strict=True)
             ),
-            "warnings": tuple(warnings),
+            "warnings": warnings,
         }
     )
+
+
+def _warnings(baseline: Given, candidates: Sequence[Given], allow: bool) -> tuple[str, ...]:
+    """What speaks against the comparison, a sentence each; raised where it is not allowed."""
+    found = []
+    for side in (baseline, *candidates):
+        found += _unfair(side, allow)
+    for candidate in candidates:
+        apart = unlike(baseline.runs, candidate.runs)
+        if apart and not allow:
+            raise UsageError(
+                f"{candidate.name} cannot be compared with {baseline.name}"
+                f" (--allow-different does so all the same): {'; '.join(apart)}"
+            )
+        found += [f"{candidate.name} differs in {one}" for one in apart]
+    if all(len(side.runs) == 1 for side in (baseline, *candidates)):
+        found.append(
+            "one run a side: what differs from run to run of the same build is not in the"
+            " intervals; give a folder with several runs a side"
+        )
+    return tuple(found)
 
 
 def _unfair(side: Given, allow: bool) -> list[str]:

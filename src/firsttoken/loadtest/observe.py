@@ -4,6 +4,7 @@ The load generator knows nothing of this; it is put beside its records afterward
 """
 
 import contextlib
+import itertools
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -122,6 +123,7 @@ def seen(pages: Sequence[Page], model: str) -> Seen | None:
         waiting_mean=_mean(waiting),
         waiting_max=max(waiting, default=None),
         kv_cache_max=max(cache, default=None),
+        step_tokens=max(_step_tokens(pages, model), default=None),
         preemptions=preemptions[-1] - preemptions[0] if preemptions else None,
         gpu_utilization=_mean(busy),
         power=_mean(power),
@@ -131,12 +133,31 @@ def seen(pages: Sequence[Page], model: str) -> Seen | None:
 
 def _series(page: Page, metric: Metric, model: str) -> dict[str, float]:
     """A metric's series that carry this model or none, of GPUs where they are of hardware."""
+    return _named(page, metric.prometheus, model)
+
+
+def _named(page: Page, name: str, model: str) -> dict[str, float]:
     found = {}
-    for labels, value in page.samples.get(metric.prometheus, {}).items():
+    for labels, value in page.samples.get(name, {}).items():
         own = dict(labels)
         if own.get(REQUEST_MODEL.label) in (None, model) and own.get(HW_TYPE.label) in (None, GPU):
             found[str(sorted(labels))] = value
     return found
+
+
+def _step_tokens(pages: Sequence[Page], model: str) -> Iterator[float]:
+    """The mean number of tokens in a step, between each page and the next."""
+    name = catalogue.ITERATION_TOKENS.prometheus
+    sums = [
+        (
+            sum(_named(page, f"{name}_sum", model).values()),
+            sum(_named(page, f"{name}_count", model).values()),
+        )
+        for page in pages
+    ]
+    for (tokens, steps), (more_tokens, more_steps) in itertools.pairwise(sums):
+        if more_steps > steps:
+            yield (more_tokens - tokens) / (more_steps - steps)
 
 
 def _busy(page: Page) -> float | None:

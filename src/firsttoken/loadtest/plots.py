@@ -21,6 +21,8 @@ SHAPES = ("#2463eb", "#e07a12", "#15924f", "#8b3fc7", "#cc2936", "#0f8b8d", "#7a
 _VERDICT = {
     "holds": (GOOD, "o"), "fails": (BAD, "X"), "undecided": (OPEN, "D"), "not judged": (MUTED, "s"),
 }  # fmt: skip
+_NEAR = 4.0
+"""Steps this many times below or above the capacity's interval are not drawn."""
 _SETTINGS: Any = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9.5,
     "axes.edgecolor": GRID, "axes.labelcolor": MUTED, "axes.spines.top": False,
@@ -50,7 +52,9 @@ def save(figure: Figure, path: Path) -> None:
 
 def capacity_figure(report: CapacityReport) -> Figure:
     """TTFT, TPOT, goodput and errors against the rate, with the capacity's interval."""
-    steps = sorted(report.steps, key=lambda step: step.point.offered_rate)
+    steps = sorted(_near(report), key=lambda step: step.point.offered_rate)
+    away = len(report.steps) - len(steps)
+    elsewhere = f" ({away} further off: see the table)" if away else ""
     with _style():
         figure = Figure(figsize=(9, 6.4), layout="constrained")
         axes = figure.subplots(2, 2, sharex=True)
@@ -64,11 +68,19 @@ def capacity_figure(report: CapacityReport) -> Figure:
             for axis in row:
                 _capacity(axis, report)
         for axis in axes[1]:
-            axis.set_xlabel("requests per second")
+            axis.set_xlabel(f"requests per second{elsewhere}")
         labels = _legend(axes[0][0], report, steps)
         figure.legend(*labels, loc="outside lower center", ncols=len(labels[1]))
         figure.suptitle(report.headline, x=0.01, ha="left", fontsize=11)
     return figure
+
+
+def _near(report: CapacityReport) -> list[StepResult]:
+    """The steps that show the curve: a first guess far off would leave no room for it."""
+    if report.low is None or report.high is None:
+        return list(report.steps)
+    lowest, highest = report.low / _NEAR, report.high * _NEAR
+    return [step for step in report.steps if lowest <= step.point.offered_rate <= highest]
 
 
 def _latency(
@@ -181,6 +193,7 @@ def sweep_figure(report: SweepReport) -> Figure:
                 _shape(axis, report, name, members, shape, colour)
             axis.set_xlabel(f"{name.upper()} p95 (ms)")
             axis.set_xscale("log")
+            axis.margins(x=0.1, y=0.08)
             axis.set_ylim(bottom=0)
             _plain(axis)
         axes[0].set_ylabel("output tokens per second")

@@ -15,8 +15,10 @@ def saturation(points: Sequence[Point]) -> Saturation:
     """The resource that is at its limit at the lowest rate.
 
     KV cache: 95 % of it in use, or preemptions.  Batch: requests wait although the KV cache has
-    room, and no more run than at lower rates.  GPU: busy 95 % of the time while nothing waits.
-    Queue: requests wait although more run than before: the budget of tokens a step.
+    room, and never more ran: a step is full.  Whether of sequences or of tokens no server says, and
+    both stop at a number running that is always the same.  Queue: requests wait although more ran
+    at other rates, so that only tokens can be what fills a step.  GPU: busy 95 % of the time while
+    nothing waits.
     """
     seen = [(one, one.seen) for one in sorted(points, key=_rate) if one.seen is not None]
     if not seen:
@@ -40,9 +42,11 @@ def _limit(one: Seen, most_running: float) -> tuple[str, str] | None:
     if (one.waiting_mean or 0.0) >= _QUEUED:
         waiting = f"{one.waiting_mean:.1f} requests waited on average"
         if one.running_max and one.running_max * _PLATEAU >= most_running:
+            tokens = f" of {one.step_tokens:.0f} tokens" if one.step_tokens else ""
             return "batch", (
                 f"{waiting} while {one.running_max:.0f} ran, the most that ever did, and the KV"
-                " cache had room: the limit on running sequences (vLLM: --max-num-seqs)"
+                f" cache had room: the engine's steps{tokens} were full. Their limit on sequences"
+                " (vLLM: --max-num-seqs) or on tokens (--max-num-batched-tokens) is reached"
             )
         return "queue", (
             f"{waiting} while fewer ran than at other rates: prompts wait for their part of a"

@@ -50,6 +50,9 @@ class Seen(Model):
     waiting_max: float | None = None
     kv_cache_max: float | None = Field(default=None, description="Share in use, at most.")
     preemptions: float | None = None
+    step_tokens: float | None = Field(
+        default=None, description="Tokens a step of the engine, mean over the fullest two seconds."
+    )
     gpu_utilization: float | None = Field(default=None, description="Mean over time and GPUs.")
     power: float | None = Field(default=None, description="Watts of all GPUs, mean over time.")
     gpus: int | None = None

@@ -79,8 +79,34 @@ def collector(endpoint: str, include: str) -> dict[str, Any]:
 
     ``endpoint`` is Loki's OTLP address, ``include`` a pattern of files.
     """
+    return {
+        "receivers": {
+            "filelog": {
+                "include": [include],
+                "include_file_path": True,
+                "max_log_size": "1MiB",
+                "start_at": "end",
+                "operators": _operators(),
+            }
+        },
+        "processors": {"batch": {}},
+        "exporters": {"otlphttp/loki": {"endpoint": endpoint}},
+        "service": {
+            "pipelines": {
+                "logs": {
+                    "receivers": ["filelog"],
+                    "processors": ["batch"],
+                    "exporters": ["otlphttp/loki"],
+                }
+            }
+        },
+    }
+
+
+def _operators() -> list[dict[str, Any]]:
+    """What is done to a line: JSON or text, its time, level, message, request and trace."""
     is_json = r'body matches "^\\{"'
-    operators: list[dict[str, Any]] = [
+    return [
         {"type": "container"},  # what CRI or Docker put before a line, and the pod's name
         {
             "type": "router",
@@ -131,28 +157,6 @@ def collector(endpoint: str, include: str) -> dict[str, Any]:
             },
         },
     ]
-    return {
-        "receivers": {
-            "filelog": {
-                "include": [include],
-                "include_file_path": True,
-                "max_log_size": "1MiB",
-                "start_at": "end",
-                "operators": operators,
-            }
-        },
-        "processors": {"batch": {}},
-        "exporters": {"otlphttp/loki": {"endpoint": endpoint}},
-        "service": {
-            "pipelines": {
-                "logs": {
-                    "receivers": ["filelog"],
-                    "processors": ["batch"],
-                    "exporters": ["otlphttp/loki"],
-                }
-            }
-        },
-    }
 
 
 _ALLOY = """\

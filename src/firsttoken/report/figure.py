@@ -100,8 +100,13 @@ class Panel:
             f' y="0" height="{self.height}"/>'
         )
         if text and right - left > _A_LETTER * len(text):
+            # At the right the words of an objective are above.
+            late = left > 0.6
+            x, shift, y = (right, -4, self.height - 8) if late else (left, 4, 12)
+            anchor = ' text-anchor="end"' if late else ""
             self._back.append(
-                f'<text class="note" x="{left * 100:.2f}%" dx="4" y="12">{escape(text)}</text>'
+                f'<text class="note" x="{x * 100:.2f}%" dx="{shift}" y="{y}"{anchor}>'
+                f"{escape(text)}</text>"
             )
 
     def line(self, points: Points, tone: str, *, step: bool = False, kind: str = "line") -> None:

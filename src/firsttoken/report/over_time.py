@@ -73,47 +73,15 @@ def latency(report: Report, run: Run, x: axis.Axis) -> Figure:
     body = [lanes(x, _lanes(report), "latency-events")]
     bounds = aggregate.edges(x.high)
     rows: dict[str, list[aggregate.Bin]] = {}
-    many = len(run.records) > DOTS
     for metric in ("ttft", "tpot"):
         points = [
             (record.sent, value)
             for record in run.records
             if record.ok and record.sent is not None and (value := value_of(record, metric))
         ]
-        limits = _limits(report, metric)
         rows[metric] = aggregate.binned(points, bounds)
-        most = max((one.greatest for one in rows[metric]), default=0.0)
-        # A far objective would flatten all that happened: then it is only named, at the upper edge.
-        near = [o.threshold or 0.0 for o in limits if (o.threshold or 0.0) <= _NEAR * most]
-        shown = [most * (1.0 if near else 1.25), *near]
-        panel = Panel(
-            x, axis.linear(shown, text=axis.span, wanted=4), 170, metric.upper(),
-            bottom=metric == "tpot",
-        )  # fmt: skip
-        phases(panel, run, words=metric == "ttft")
-        if many:
-            _bands(panel, rows[metric])
-        else:
-            panel.dots(points, "client")
-        panel.dots(((moment, 0.0) for moment in failed[:DOTS]), "bad", "crosses")
-        for objective in limits:
-            panel.limit(objective.threshold or 0.0, _words(objective))
-        body.append(
-            panel.html(
-                f"latency-{metric}",
-                f"{metric.upper()} of every request against time",
-                f"{len(points)} requests from {x.low:.0f} s to {x.high:.0f} s; the table below has"
-                " the figures.",
-            )
-        )
-    keys = (
-        [Key("area", "client", "middle 90 %"), Key("line", "client", "median"),
-         Key("line", "violet", "p99"), Key("dot", "client", "slowest of each interval")]
-        if many
-        else [Key("dot", "client", "a request")]
-    )  # fmt: skip
-    if failed:
-        keys.append(Key("dot", "bad", f"failed ({len(failed):,})"))
+        body.append(_panel(report, run, x, metric, points, rows[metric], failed))
+    keys = _keys(len(run.records), len(failed))
     return Figure(
         "latency", "Latency over time",
         "At the moment a request was sent: above, the time to its first token; below, the time"
@@ -124,6 +92,47 @@ def latency(report: Report, run: Run, x: axis.Axis) -> Figure:
         (*keys, Key("dash", "bad", "objective")) if report.objectives else tuple(keys),
         wide=True,
     )  # fmt: skip
+
+
+def _panel(
+    report: Report, run: Run, x: axis.Axis, metric: str, points: Sequence[tuple[float, float]],
+    bins: Sequence[aggregate.Bin], failed: Sequence[float],
+) -> str:  # fmt: skip
+    limits = _limits(report, metric)
+    most = max((one.greatest for one in bins), default=0.0)
+    # A far objective would flatten all that happened: then it is only named, at the upper edge.
+    near = [o.threshold or 0.0 for o in limits if (o.threshold or 0.0) <= _NEAR * most]
+    shown = [most * (1.0 if near else 1.25), *near]
+    panel = Panel(
+        x, axis.linear(shown, text=axis.span, wanted=4), 170, metric.upper(),
+        bottom=metric == "tpot",
+    )  # fmt: skip
+    phases(panel, run, words=metric == "ttft")
+    if len(run.records) > DOTS:
+        _bands(panel, bins)
+    else:
+        panel.dots(points, "client")
+    panel.dots(((moment, 0.0) for moment in failed[:DOTS]), "bad", "crosses")
+    for objective in limits:
+        panel.limit(objective.threshold or 0.0, _words(objective))
+    return panel.html(
+        f"latency-{metric}",
+        f"{metric.upper()} of every request against time",
+        f"{len(points)} requests from {x.low:.0f} s to {x.high:.0f} s; the table below has the"
+        " figures.",
+    )
+
+
+def _keys(requests: int, failed: int) -> list[Key]:
+    keys = (
+        [Key("area", "client", "middle 90 %"), Key("line", "client", "median"),
+         Key("line", "violet", "p99"), Key("dot", "client", "slowest of each interval")]
+        if requests > DOTS
+        else [Key("dot", "client", "a request")]
+    )  # fmt: skip
+    if failed:
+        keys.append(Key("dot", "bad", f"failed ({failed:,})"))
+    return keys
 
 
 def _bands(panel: Panel, bins: Sequence[aggregate.Bin]) -> None:

@@ -30,7 +30,7 @@ def percent(share: float) -> str:
 def points(difference: float) -> str:
     """The difference of two shares in percentage points, with its sign."""
     sign = "+" if difference > 0 else "−" if difference < 0 else "±"
-    return f"{sign}{abs(difference) * 100:.1f} pp"
+    return f"{sign}{abs(difference) * 100:.1f}\N{NO-BREAK SPACE}pp"
 
 
 def seconds(value: float | None) -> str:

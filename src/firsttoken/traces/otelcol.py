@@ -64,8 +64,6 @@ def collector_config(backend: str, *, slow_s: float = 5.0, ratio: float = 0.1) -
 
     ``backend`` is the OTLP/gRPC address of Jaeger or any other; ``slow_s`` is a TTFT in seconds.
     """
-    first = "gen_ai.response.time_to_first_chunk"
-    slow = f'attributes["{first}"] != nil and attributes["{first}"] > {slow_s}'
     return {
         "receivers": {
             "otlp": {
@@ -88,24 +86,7 @@ def collector_config(backend: str, *, slow_s: float = 5.0, ratio: float = 0.1) -
             "tail_sampling": {
                 "decision_wait": "30s",
                 "num_traces": 50000,
-                "policies": [
-                    {
-                        "name": "failed",
-                        "type": "status_code",
-                        "status_code": {"status_codes": ["ERROR"]},
-                    },
-                    {
-                        "name": "slow-first-token",
-                        "type": "ottl_condition",
-                        # numeric_attribute takes integers alone.
-                        "ottl_condition": {"error_mode": "ignore", "span": [slow]},
-                    },
-                    {
-                        "name": "share",
-                        "type": "probabilistic",
-                        "probabilistic": {"sampling_percentage": round(ratio * 100, 6)},
-                    },
-                ],
+                "policies": _kept(slow_s, ratio),
             },
             "batch": {},
         },
@@ -120,6 +101,30 @@ def collector_config(backend: str, *, slow_s: float = 5.0, ratio: float = 0.1) -
             }
         },
     }
+
+
+def _kept(slow_s: float, ratio: float) -> list[dict[str, Any]]:
+    """Which traces are kept, each policy for itself."""
+    first = "gen_ai.response.time_to_first_chunk"
+    slow = f'attributes["{first}"] != nil and attributes["{first}"] > {slow_s}'
+    return [
+        {
+            "name": "failed",
+            "type": "status_code",
+            "status_code": {"status_codes": ["ERROR"]},
+        },
+        {
+            "name": "slow-first-token",
+            "type": "ottl_condition",
+            # numeric_attribute takes integers alone.
+            "ottl_condition": {"error_mode": "ignore", "span": [slow]},
+        },
+        {
+            "name": "share",
+            "type": "probabilistic",
+            "probabilistic": {"sampling_percentage": round(ratio * 100, 6)},
+        },
+    ]
 
 
 def jaeger_config(folder: str | None = None) -> dict[str, Any]:

@@ -100,7 +100,9 @@ def check(delivered: Sequence[DeliveredAlert], expected: Sequence[Expected]) -> 
     ]
     wrong = (*missing, *more)
     if wrong:
-        said = f"{len(missing)} of {len(expected)} expected are missing, {len(more)} others came"
+        said = (
+            f"{len(missing)} of {len(expected)} expected are missing, {len(more)} not expected came"
+        )
         return Check(name="alerts", status="failed", summary=said, details=wrong)
     names = ", ".join(str(one) for one in expected)
     said = (

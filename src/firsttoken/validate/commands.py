@@ -120,16 +120,9 @@ def validate(
             common | {name: given[name] for name in ("model", "trace_url")},
             inject=inject,
         )
-    if inject:
-        raise UsageError("--faults goes with --suite; for one run use --fault NAME=VALUE")
+    _check_one(simulate=simulate, inject=inject, faults=faults, **given)
     if slo is None:
         raise UsageError("--slo is required: the file of objectives, such as examples/slo.yaml")
-    if faults and not simulate:
-        raise UsageError("--fault goes with --simulate alone")
-    if given["rate"] is not None and given["concurrency"] is not None:
-        raise UsageError("give either --rate or --concurrency")
-    if given["otlp_listen"] is not None:
-        tracing.address(str(given["otlp_listen"]))  # a mistake shows before all else
     options = Options(
         slo=slo_file.load(slo),
         faults=_known(faults),
@@ -154,6 +147,18 @@ def _check_suite(**given: object) -> None:
     for name in ("slo", "load", "fault", "rate", "concurrency", "duration", "prometheus"):
         if given.get(name):
             raise UsageError(f"--{name} does not go with --suite: its scenarios say it themselves")
+
+
+def _check_one(*, simulate: bool, inject: bool, faults: Sequence[str], **given: object) -> None:
+    """Raise UsageError for what does not go together in one run."""
+    if inject:
+        raise UsageError("--faults goes with --suite; for one run use --fault NAME=VALUE")
+    if faults and not simulate:
+        raise UsageError("--fault goes with --simulate alone")
+    if given["rate"] is not None and given["concurrency"] is not None:
+        raise UsageError("give either --rate or --concurrency")
+    if given["otlp_listen"] is not None:
+        tracing.address(str(given["otlp_listen"]))
 
 
 def _known(faults: Sequence[str]) -> tuple[str, ...]:
