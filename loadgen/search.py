@@ -7,7 +7,7 @@ what ends the bracket in the end are steps that were decided for certain.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from firsttoken.loadgen.steady import Verdict
@@ -79,7 +79,10 @@ class Plan(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """The capacity between ``low`` and ``high``; None where it was not found to that side."""
+    """The capacity between ``low`` and ``high``; None where it was not found to that side.
+
+    ``estimate`` is the middle of both where that is ``precise`` enough.
+    """
 
     low: float | None
     high: float | None
@@ -128,7 +131,21 @@ def outcome(steps: Sequence[Tried], aim: Aim) -> Outcome:
     low, high = ends(steps)
     if low is None or high is None:
         return Outcome(low, high, None, precise=False)
-    return Outcome(low, high, math.sqrt(low * high), high / low <= aim.ratio)
+    if high / low <= aim.ratio:
+        return Outcome(low, high, math.sqrt(low * high), precise=True)
+    return Outcome(low, high, _best_guess(steps, low, high), precise=False)
+
+
+def _best_guess(steps: Sequence[Tried], low: float, high: float) -> float:
+    """The middle of what the long steps in between point at, which decide nothing for certain."""
+    pointing = [
+        replace(step, verdict=step.leaning)
+        for step in steps
+        if step.fine and step.verdict == "undecided" and low < step.rate < high
+    ]
+    certain = (Tried(low, "holds"), Tried(high, "fails"))
+    below, above = ends((*certain, *pointing))
+    return math.sqrt((below or low) * (above or high))
 
 
 def _within(rate: float, aim: Aim) -> float:

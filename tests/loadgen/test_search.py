@@ -54,6 +54,22 @@ def test_any_capacity_is_found_from_any_start_in_twelve_steps(
     assert found.estimate == pytest.approx(capacity, rel=0.05)
 
 
+def test_an_imprecise_result_is_where_the_undecided_steps_point() -> None:
+    """10 holds and 20 fails for certain; between them, 15 looks good, and 16 and 14 do not."""
+    steps = [Tried(10, "holds"), Tried(20, "fails")]
+    assert outcome(steps, AIM).estimate == pytest.approx(math.sqrt(200))
+
+    steps += [Tried(15, "undecided", "holds"), Tried(16, "undecided", "fails")]
+    found = outcome(steps, AIM)
+    assert found[:2] == (10, 20)
+    assert found.estimate == pytest.approx(math.sqrt(15 * 16))
+    assert not found.precise
+
+    # What contradicts itself is near the capacity, and a short step says nothing.
+    steps += [Tried(14, "undecided", "fails"), Tried(19, "undecided", "holds", fine=False)]
+    assert outcome(steps, AIM).estimate == pytest.approx(math.sqrt(10 * 16))
+
+
 def test_a_short_step_at_the_capacity_itself_does_not_mislead() -> None:
     """It points to one side, and no step beside it is decided; the search goes around it."""
     for start in (1.0, 1.003, 0.997):

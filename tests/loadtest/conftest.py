@@ -60,7 +60,7 @@ def noisy_run(
 class MadeUp(NamedTuple):
     """The functions above, for tests."""
 
-    on_the_model: Callable[[Parameters, int, int], Measure]
+    on_the_model: Callable[..., Measure]
     on_a_queue: Callable[[float], Measure]
     share_within: Callable[[float, float, float], float]
     find: Callable[..., list[Tried]]

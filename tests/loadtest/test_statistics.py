@@ -34,6 +34,22 @@ def test_the_engines_capacity_is_found_within_five_percent_from_any_guess(
     assert found.estimate == pytest.approx(truth, rel=0.05)
 
 
+def test_a_drift_of_the_machines_speed_hides_no_capacity(made_up: Any) -> None:
+    """By 10 % up and down within 5 s: what counts in the long run is the mean speed."""
+    truth = capacity(PARAMETERS, PROMPT, OUTPUT).requests_per_s
+    aim = Aim(start=0.005 * truth, lowest=0.03, highest=10_000)
+
+    measure = made_up.on_the_model(PARAMETERS, PROMPT, OUTPUT, sway=0.1, period=5.0)
+    steps = made_up.find(measure, (parse_objective("ttft<500ms@90"),), aim, seed=1)
+    found = outcome(steps, aim)
+
+    assert len(steps) <= 12
+    assert found.estimate == pytest.approx(truth, rel=0.05)
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low <= truth <= found.high
+
+
 def test_the_interval_covers_the_truth_as_often_as_it_says(made_up: Any) -> None:
     """Of searches with other seeds and guesses, 95 % are to have the truth in their interval.
 

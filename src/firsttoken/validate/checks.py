@@ -145,7 +145,7 @@ def rules(results: Sequence[RuleResult], alerts: Sequence[FiringAlert]) -> Check
     firing = sum(alert.state == "firing" for alert in alerts)
     said = f"all {len(results)} rules are loaded and evaluated without error"
     if firing:
-        said += f"; {firing} alerts fire"
+        said += f"; alerts firing: {firing}"
     return _check("rules", wrong, f"{len(wrong)} of {len(results)} rules do not work", said)
 
 

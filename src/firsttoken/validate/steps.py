@@ -224,7 +224,7 @@ def check_alerts(session: Session) -> str:
         raise SkippedError("Alertmanager is not installed, or no alerts are expected of this run")
     wait_for(session.watch, expected)
     session.found.delivered = session.watch.delivered
-    return f"{len(session.watch.delivered)} alerts reached Alertmanager"
+    return f"reached Alertmanager: {len(session.watch.delivered)}"
 
 
 def settle(session: Session) -> str:
@@ -266,7 +266,7 @@ def check_rules(session: Session) -> str:
     found.alerts = observe.alerts(found.prometheus, session.options.slo.service)
     well = sum(rule.status == "passed" for rule in found.rules)
     firing = sum(alert.state == "firing" for alert in found.alerts)
-    return f"{well} of {len(found.rules)} rules are healthy, {firing} alerts fire"
+    return f"{well} of {len(found.rules)} rules are healthy; alerts firing: {firing}"
 
 
 def check_dashboards(session: Session) -> str:
