@@ -131,7 +131,7 @@ def test_every_objective_has_its_margin_and_interval(report: Report, run: Run) -
 
     ttft = next(o for o in report.objectives if o.name == "ttft")
     assert ttft.margin == pytest.approx(0.6 - 0.95)
-    assert "−35.0 pp" in page
+    assert "−35.0\N{NO-BREAK SPACE}pp" in page
     assert "95 % CI 50.2–69.1 %" in page.replace("\xa0", " ").replace("\u2060", "")
     assert ttft.value == pytest.approx(2.0), "the 95th of 100 requests, four of which failed"
     assert ttft.value_low == pytest.approx(2.0)
