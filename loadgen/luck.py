@@ -68,8 +68,9 @@ def luck(
 def _excess(values: Floats) -> Floats:
     """By how much each of the means of consecutive values is above the least of them."""
     edges = _edges(len(values))
-    means = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
-    return means - means.min()
+    means: Floats = np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+    excess: Floats = means - means.min()
+    return excess
 
 
 def _edges(count: int) -> NDArray[np.int64]:
