@@ -190,7 +190,7 @@ def _formats(columns: Mapping[str, tuple[str, str]]) -> list[dict[str, Any]]:
         by_name("XID", {"id": "mappings", "value": [NO_XID]}),
         *(
             by_name(name, {"id": "custom.width", "value": width})
-            for name, width in (("Index", 70), ("GPU", 350), ("Vendor", 90), ("Model", 210))
+            for name, width in (("Index", 70), ("GPU", 376), ("Vendor", 90), ("Model", 200))
         ),
         *(
             by_name(

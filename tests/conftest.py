@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
+# How long an example takes says nothing on a machine with other work.
+settings.register_profile(
+    "untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("untimed")
 _TESTS = Path(__file__).parent
 # What takes longest begins first, so that no process is left with it alone at the end.
 _LONG = ("rules", "loadtest", "validate", "dashboards", "loadgen", "collector", "manifests", "ci")

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given
+from hypothesis import Phase, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from prometheus_client.metrics_core import Metric
@@ -102,7 +102,7 @@ def pages(draw: st.DrawFn) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow], max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=300)
 @given(st.lists(pages(), min_size=1, max_size=3))
 def test_strict_readers_take_what_is_served_for_any_pages(bodies: list[bytes]) -> None:
     named = [(f"s{place}", body, "vllm") for place, body in enumerate(bodies)]
@@ -118,12 +118,7 @@ def test_promtool_takes_what_is_served_for_any_pages() -> None:
     """A sample of made-up pages, since each is a process."""
     checked = []
 
-    @hypothesis_settings(
-        suppress_health_check=[HealthCheck.too_slow],
-        max_examples=40,
-        deadline=None,
-        phases=[Phase.generate],
-    )
+    @hypothesis_settings(max_examples=40, phases=[Phase.generate])
     @given(st.lists(pages(), min_size=1, max_size=3))
     def check(bodies: list[bytes]) -> None:
         served = merged(*((f"s{place}", body, "vllm") for place, body in enumerate(bodies)))

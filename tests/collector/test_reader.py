@@ -1,8 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests.collector.conftest import CASES, escaped
 from tests.collector.test_page import pages
@@ -185,7 +184,6 @@ def test_any_label_values_are_read_back(labels: dict[str, str]) -> None:
     assert dict(lines.series(f"a{{{pairs}}}".encode()).labels) == labels
 
 
-@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 @given(pages(), pages())
 def test_what_was_read_before_changes_nothing(one: bytes, two: bytes) -> None:
     other_numbers = one.translate(bytes.maketrans(b"17", b"71"))

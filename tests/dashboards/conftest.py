@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -203,7 +204,7 @@ class Deployment:
     def _gpu(self, past: Past, target: Labels, vendor: str) -> None:
         labels = {
             **target,
-            HW_ID.label: f"{vendor}-{target['pod']}",
+            HW_ID.label: f"GPU-{uuid.uuid5(uuid.NAMESPACE_DNS, vendor + target['pod'])}",
             HW_VENDOR.label: vendor.upper(),
             HW_MODEL.label: "X100",
             "hw_type": "gpu",
