@@ -160,7 +160,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         )
         running, address = stack.enter_context(servers.prometheus(file, folder))
         prometheus = Prometheus(address)
-        servers.wait_until(running, lambda: len(prometheus.query("up")) == len(PAGES))
+        servers.wait_until(running, lambda: len(prometheus.query("up")) == len(PAGES), timeout=120)
         accepted = [
             found.group(0)
             for source in asked

@@ -44,7 +44,7 @@ def _deployed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployed]:
 
 def until(prometheus: Prometheus, expression: str, otherwise: str) -> None:
     """Wait until an expression is above 0."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while (prometheus.value(expression) or 0) <= 0:
         assert time.monotonic() < deadline, otherwise
         time.sleep(0.5)

@@ -57,6 +57,8 @@ SLOW = {
     "max_model_len": 2048,
     "max_num_seqs": 8,
 }
+PATIENCE_S = 120
+"""For what Prometheus works out, which takes it a few seconds on an idle machine."""
 EVERY, SCRAPES = 15, 21
 """Seconds between scrapes of the embedded engine, and their number."""
 ANY_JOB = "any-job"
@@ -220,14 +222,16 @@ def world(folder: Path, targets: Sequence[Any], every: int, *witnesses: Any) -> 
         server = Prometheus(url)
         last_recorded = (recorded.PERIOD_TOTAL, recorded.LIMIT, recorded.BUDGET)
         have = " + ".join(f"count(count by (service) ({name}))" for name in last_recorded)
-        wait_until(child, lambda: server.value(have) == len(last_recorded) * len(jobs))
+        wait_until(
+            child, lambda: server.value(have) == len(last_recorded) * len(jobs), timeout=PATIENCE_S
+        )
         ill = jobs & {"errors-only", "slow-replica"}
         fires = (
             f'count(count by (service) (ALERTS{{slo="availability", service=~"{"|".join(ill)}"}}))'
         )
-        wait_until(child, lambda: (server.value(fires) or 0) == len(ill))
+        wait_until(child, lambda: (server.value(fires) or 0) == len(ill), timeout=PATIENCE_S)
         since = time.time()
-        wait_until(child, lambda: evaluated(server) > since)
+        wait_until(child, lambda: evaluated(server) > since, timeout=PATIENCE_S)
         found = World(server, every, last, time.time(), witnesses)
         config.write_text("{}")  # what was recorded stays, and nothing competes with the queries
         requests.post(f"{url}/-/reload", timeout=30).raise_for_status()

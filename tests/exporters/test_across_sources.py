@@ -98,7 +98,7 @@ def asked(
     prometheus: Prometheus, expression: str, label: str, wanted: dict[str, float], *, rel: float = 0
 ) -> dict[str, float]:
     """The values by a label, once they are as wanted, or what they were when the time was up."""
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     found: dict[str, float] = {}
     while found != pytest.approx(wanted, rel=rel or None) and time.monotonic() < deadline:
         series = prometheus.query(expression)

@@ -90,7 +90,7 @@ def _served(tmp_path: Path) -> tuple[Path, str, "subprocess.Popen[bytes]"]:
 
 def until(url: str, wanted: str) -> str:
     """The page once it has ``wanted``."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while True:
         with urllib.request.urlopen(url, timeout=30) as answer:  # noqa: S310 - loopback
             page: str = answer.read().decode()

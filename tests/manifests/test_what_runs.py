@@ -123,7 +123,7 @@ def discovered(made: Bundle, name: str, address: Callable[[int], str]) -> list[d
 
 def wait_for(url: str, expression: str) -> list[dict[str, Any]]:
     """The result of a query, when there is one."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         answer = requests.get(f"{url}/api/v1/query", params={"query": expression}, timeout=30)
         found: list[dict[str, Any]] = answer.json()["data"]["result"]

@@ -66,7 +66,7 @@ def watched(
             yield Prometheus(url)
 
 
-def until(condition: Callable[[], bool], seconds: float = 40) -> None:
+def until(condition: Callable[[], bool], seconds: float = 120) -> None:
     """Wait for the condition, which is asked five times a second."""
     deadline = time.monotonic() + seconds
     while not condition():

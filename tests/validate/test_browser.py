@@ -85,7 +85,7 @@ def _tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
     )  # fmt: skip
     try:
         port_file = profile / "DevToolsActivePort"
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 120
         while not (port_file.exists() and port_file.read_text().count("\n")):
             assert chromium.poll() is None
             assert time.monotonic() < deadline

@@ -83,7 +83,7 @@ class Validation:
     def until_measuring(self) -> None:
         """Wait until requests of the measured window were answered."""
         log = self.out / "logs" / "load.log"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (log.exists() and '"measure"' in log.read_text()):
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < deadline
