@@ -6,7 +6,7 @@ import pytest
 
 from firsttoken.loadtest.points import front, knee
 from firsttoken.loadtest.saturation import cost, saturation
-from firsttoken.loadtest.schema import Point, Seen
+from firsttoken.loadtest.schema import Latency, Point, Seen
 
 
 def at(rate: float, seen: Seen | None = None, **changes: Any) -> Point:
@@ -49,6 +49,22 @@ def test_a_full_step_names_both_of_its_limits_and_what_they_hold() -> None:
     assert "2044 tokens" in found.explanation
     assert "--max-num-seqs" in found.explanation
     assert "--max-num-batched-tokens" in found.explanation
+
+
+def test_a_few_more_running_at_another_rate_are_chance() -> None:
+    """Two seconds apart, 5 and 7 of 8 sequences are seen to run where all 8 are in use."""
+    points = [at(157, Seen(running_max=5, waiting_mean=75)), at(370, Seen(running_max=7))]
+
+    assert saturation(points).what == "batch"
+
+
+def test_waiting_for_the_end_of_a_step_is_no_queue() -> None:
+    """At 23 requests/s, and 27 ms to the first token at rest, 0.6 waited: as many come meanwhile."""
+    quick = Latency(p50=0.027, p95=0.03, p99=0.03)
+    rest = at(1, CALM, ttft=quick)
+
+    assert saturation([rest, at(23, Seen(running_max=2, waiting_mean=0.6))]).what == "unknown"
+    assert saturation([rest, at(23, Seen(running_max=2, waiting_mean=1.3))]).what == "queue"
 
 
 def test_without_the_servers_metrics_nothing_is_claimed() -> None:

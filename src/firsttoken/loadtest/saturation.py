@@ -8,7 +8,8 @@ __all__ = ["cost", "saturation"]
 
 _FULL = 0.95
 _QUEUED = 0.5
-_PLATEAU = 1.1
+_PLATEAU = 1.5
+"""How much the number running differs between samples, of which a load has few."""
 
 
 def saturation(points: Sequence[Point]) -> Saturation:
@@ -19,13 +20,17 @@ def saturation(points: Sequence[Point]) -> Saturation:
     both stop at a number running that is always the same.  Queue: requests wait although more ran
     at other rates, so that only tokens can be what fills a step.  GPU: busy 95 % of the time while
     nothing waits.
+
+    A request that comes in the middle of a step waits for its end on an idle server, too.  So
+    those count as waiting that are twice as many as come during the TTFT of the lowest rate.
     """
     seen = [(one, one.seen) for one in sorted(points, key=_rate) if one.seen is not None]
     if not seen:
         return Saturation(what="unknown", explanation="the server's metrics could not be read")
     most_running = max((one.running_max or 0.0 for _, one in seen), default=0.0)
+    at_rest = next((one.ttft.p50 for one in sorted(points, key=_rate) if one.ttft), 0.0)
     for at, one in seen:
-        found = _limit(one, most_running)
+        found = _limit(one, most_running, max(_QUEUED, 2 * at_rest * _rate(at)))
         if found is not None:
             what, why = found
             return Saturation.model_validate(
@@ -34,22 +39,22 @@ def saturation(points: Sequence[Point]) -> Saturation:
     return Saturation(what="unknown", explanation="nothing of what the server reports was full")
 
 
-def _limit(one: Seen, most_running: float) -> tuple[str, str] | None:
+def _limit(one: Seen, most_running: float, queued: float) -> tuple[str, str] | None:
     if (one.kv_cache_max or 0.0) >= _FULL or (one.preemptions or 0.0) > 0:
         share = f"{one.kv_cache_max:.0%} of it in use" if one.kv_cache_max is not None else "full"
         lost = f", {one.preemptions:.0f} preemptions" if one.preemptions else ""
         return "KV cache", f"the KV cache was the first to be full: {share}{lost}"
-    if (one.waiting_mean or 0.0) >= _QUEUED:
+    if (one.waiting_mean or 0.0) >= queued:
         waiting = f"{one.waiting_mean:.1f} requests waited on average"
         if one.running_max and one.running_max * _PLATEAU >= most_running:
             tokens = f" of {one.step_tokens:.0f} tokens" if one.step_tokens else ""
             return "batch", (
-                f"{waiting} while {one.running_max:.0f} ran, the most that ever did, and the KV"
+                f"{waiting} while {one.running_max:.0f} ran, hardly fewer than ever, and the KV"
                 f" cache had room: the engine's steps{tokens} were full. Their limit on sequences"
                 " (vLLM: --max-num-seqs) or on tokens (--max-num-batched-tokens) is reached"
             )
         return "queue", (
-            f"{waiting} while fewer ran than at other rates: prompts wait for their part of a"
+            f"{waiting} while far fewer ran than at other rates: prompts wait for their part of a"
             " step's tokens (vLLM: --max-num-batched-tokens)"
         )
     if (one.gpu_utilization or 0.0) >= _FULL:
