@@ -59,7 +59,7 @@ def test_a_few_more_running_at_another_rate_are_chance() -> None:
 
 
 def test_waiting_for_the_end_of_a_step_is_no_queue() -> None:
-    """At 23 requests/s, and 27 ms to the first token at rest, 0.6 waited: as many come meanwhile."""
+    """At 23 requests/s and 27 ms to the first token at rest 0.6 waited: as many come meanwhile."""
     quick = Latency(p50=0.027, p95=0.03, p99=0.03)
     rest = at(1, CALM, ttft=quick)
 
