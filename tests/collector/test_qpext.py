@@ -59,6 +59,11 @@ def silent(sock: Any) -> None:
     sock.recv(1)
 
 
+def stamped(sock: Any) -> None:
+    """A page that says when it was made, so that it is never too old to be seen."""
+    sock.sendall(response(TYPES % (int(time.time()) - 1), OM))
+
+
 @dataclass
 class Watched:
     """What a Prometheus knows after it has scraped all collectors."""
@@ -122,7 +127,7 @@ class Collectors:
 
 PAGES: dict[str, tuple[Any, ...]] = {
     "exemplar": (response(QUEUE_PROXY), response(EXEMPLAR, OM)),
-    "types": (),  # says what time it is, so it is written when it is served
+    "types": (stamped,),
     "protobuf": (response(b"\x08\x01", "application/vnd.google.protobuf"), response(APP)),
     "both": (response(QUEUE_PROXY), response(APP)),
     "labelled": (response(LABELLED),),
@@ -139,10 +144,9 @@ PAGES: dict[str, tuple[Any, ...]] = {
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
     folder = tmp_path_factory.mktemp("prometheus")
     asked: list[Upstream] = []
-    pages = PAGES | {"types": (response(TYPES % int(time.time()), OM),)}
     with contextlib.ExitStack() as stack:
         configs = {}
-        for name, answers in pages.items():
+        for name, answers in PAGES.items():
             sources = [stack.enter_context(upstream(answer)) for answer in answers]
             asked += sources
             configs[name] = settings(*(source.url for source in sources), timeout=60)
