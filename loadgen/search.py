@@ -222,7 +222,12 @@ def _from_served(steps: Sequence[Tried], low: float, high: float, aim: Aim) -> f
         return None
     served = _served(min(overloaded, key=lambda step: step.rate)) or 0.0
     for rate in (served / (1 + 0.6 * aim.precision), served * (1 + 0.9 * aim.precision)):
-        if low * _UNLIKE < rate < high / _UNLIKE:
+        # What came to be of such a step is not quite the rate that was planned.
+        tried = (step.rate / rate for step in steps if step.fine)
+        about = 1 + _CLOSEST * aim.precision
+        if low * _UNLIKE < rate < high / _UNLIKE and not any(
+            1 / about < one < about for one in tried
+        ):
             return rate
     return None
 

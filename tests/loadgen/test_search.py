@@ -70,6 +70,19 @@ def test_an_imprecise_result_is_where_the_undecided_steps_point() -> None:
     assert outcome(steps, AIM).estimate == pytest.approx(math.sqrt(10 * 16))
 
 
+def test_what_a_server_served_at_most_is_tried_once() -> None:
+    """It takes twice the capacity before tokens are too slow, and 2 % more came than planned."""
+    steps = [Tried(17.0, "holds", fine=False), Tried(280.0, "fails", "fails", False, served=85.0)]
+    plan = next_plan(steps, AIM)
+    assert plan is not None
+    assert plan.rate == pytest.approx(85 / 1.03)
+
+    steps.append(Tried(1.02 * plan.rate, "fails", "fails"))
+    plan = next_plan(steps, AIM)
+    assert plan is not None
+    assert 17 < plan.rate < 60
+
+
 def test_a_short_step_at_the_capacity_itself_does_not_mislead() -> None:
     """It points to one side, and no step beside it is decided; the search goes around it."""
     for start in (1.0, 1.003, 0.997):
