@@ -3,7 +3,8 @@
 All ask a server whose times are known.  The client has a core of its own, and the server the other.
 What a client reports of the time to the first token is held against what the server did, by the
 same percentiles of both; its processor time is counted from its first request on, so that no start
-counts, and its memory is that of all its processes.  A plain client on aiohttp is the yardstick;
+counts, and its memory is that of all its processes.  A plain client on aiohttp is the yardstick
+from above, and one on uvloop that only notes the time of each read from below;
 ``--vllm`` and ``--guidellm`` name the peers' programs, and one that is not named, or is not there,
 is not measured.
 """
@@ -147,6 +148,7 @@ def _json(path: Path) -> Any:
 CLIENTS = {
     "firsttoken": Client("firsttoken", _ours, _read_ours),
     "plain": Client("plain aiohttp", _plain, _read_plain),
+    "bare": Client("bare uvloop", _plain, _read_plain),
     "vllm": Client("vllm bench serve", _vllm, _read_vllm),
     "guidellm": Client("GuideLLM", _guidellm, _read_guidellm),
 }
@@ -265,6 +267,7 @@ def main() -> None:
     programs = {
         "firsttoken": f"{sys.executable} -m firsttoken",
         "plain": f"{sys.executable} -m benchmarks.plain",
+        "bare": f"{sys.executable} -m benchmarks.bare",
         "vllm": given.vllm,
         "guidellm": given.guidellm,
     }

@@ -81,7 +81,8 @@ class Plan(NamedTuple):
 class Outcome(NamedTuple):
     """The capacity between ``low`` and ``high``; None where it was not found to that side.
 
-    ``estimate`` is the middle of both where that is ``precise`` enough.
+    ``estimate`` is the middle of both where that is ``precise`` enough, else the middle of what
+    the undecided steps in between point at.
     """
 
     low: float | None

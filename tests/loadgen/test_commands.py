@@ -81,6 +81,7 @@ def test_target_model_rate_and_lengths_are_all_that_it_needs_to_be_told(
     )
 
     assert done.returncode == code_after(done.stderr), done.stderr
+    assert done.stderr.count("\n") == (done.returncode == 3)
     assert "TTFT" in done.stdout
     assert "0 failed" in done.stdout
     assert 15 <= len(fake.bodies) <= 70

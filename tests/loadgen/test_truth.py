@@ -60,7 +60,7 @@ def test_times_are_those_of_the_server_s_log(fake: Any) -> None:
         apart.append(sum(record.gaps) - (chunks[-1] - chunks[0]))
     # Most are within a tenth of a millisecond; a busy machine stamps some of them late.
     assert -0.0005 < statistics.median(off) < 0.002
-    assert abs(statistics.median(apart)) < 0.002
+    assert statistics.median(map(abs, apart)) < 0.002
 
 
 def test_several_tokens_in_a_chunk_leave_tpot_right(fake: Any) -> None:
@@ -70,7 +70,7 @@ def test_several_tokens_in_a_chunk_leave_tpot_right(fake: Any) -> None:
 
     assert {(record.chunks, record.output_tokens) for record in done.records} == {(4, 16)}
     tpot = statistics.median(record.tpot or 0 for record in done.records)
-    assert tpot == pytest.approx(3 * 0.04 / 15, abs=0.004)
+    assert tpot == pytest.approx(3 * 0.04 / 15, abs=0.001)
 
 
 def test_a_load_that_the_generator_cannot_keep_is_not_called_good(fake: Any) -> None:

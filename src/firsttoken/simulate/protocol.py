@@ -4,6 +4,7 @@ Sampling options that a real model heeds (``temperature`` and its like) are chec
 effect.  What would change the shape of an answer, and is not simulated, is refused.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any, TypeVar
 
@@ -94,13 +95,13 @@ class GenerationRequest(_Body):
         options = self.stream_options
         return bool(options and options.include_usage and options.continuous_usage_stats)
 
+    @abstractmethod
     def limit(self) -> int | None:
         """The limit on output tokens that the request names."""
-        raise NotImplementedError
 
+    @abstractmethod
     def prompt_ids(self, tokenizer: Tokenizer) -> Sequence[int]:
         """The prompt's tokens."""
-        raise NotImplementedError
 
     def wish(self, prompt_tokens: int, max_model_len: int) -> Wish:
         """The answer that is asked for; raises ApiError where vLLM would refuse the request."""
