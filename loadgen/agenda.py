@@ -21,7 +21,7 @@ __all__ = ["FAILURE_PAUSE_S", "Agenda", "Due", "Write"]
 FAILURE_PAUSE_S = 0.1
 """How long a closed loop's user waits after a failure, so that a dead server is not flooded."""
 _RETRY_AFTER_MAX_S = 60.0
-_AHEAD_OPEN = 64
+_AHEAD_OPEN = 128
 _OPEN_USER = -1
 
 Write = Callable[[Planned, Session, tuple[Mapping[str, Any], ...]], Prepared]
@@ -51,6 +51,7 @@ class Agenda:
         self.held_back = 0
         self.turns_dropped = 0
         self._users = 0
+        self._follow = False  # whether turns follow answers
         arrivals = load.arrivals
         if isinstance(arrivals, Closed):
             self._users = arrivals.concurrency
@@ -65,6 +66,11 @@ class Agenda:
         """Whether nothing will ever be due any more, as far as is known now."""
         return self.next() == math.inf and not self._in_flight
 
+    @property
+    def awaits(self) -> bool:
+        """Whether something might be due as soon as an answer has ended."""
+        return self._users > 0 or self._follow or 2 * self._in_flight >= self._most
+
     def prepare(self) -> bool:
         """Write one request ahead; False when enough are written or there are no more."""
         if len(self._ahead) >= self._target:
@@ -72,6 +78,7 @@ class Agenda:
         session = next(self._sessions, None)
         if session is None:
             return False
+        self._follow = self._follow or len(session) > 1
         self._ahead.append(self._write(session[0], session[1:], ()))
         return True
 

@@ -7,27 +7,22 @@ work; whatever looks different is read through JSON again.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
 
 from firsttoken.loadgen.dialect import Answer, Dialect, error_message
 from firsttoken.loadgen.sse import Decoder, Event
 from firsttoken.loadgen.wire import Framer, Head
 
-__all__ = ["SIZE_LINES", "Reader"]
+__all__ = ["Reader"]
 
 _DONE = "[DONE]"
-
-
-def _size_line(length: int) -> bytes:
-    """The size line of a chunk that is so long with it and the break behind it."""
-    size = length - 4 - len(f"{length:x}")
-    size += len(f"{max(0, size):x}") < len(f"{length:x}")  # its own digits are not in it
-    return b"%x\r\n" % size if size > 0 else b"\0"
-
-
-SIZE_LINES = tuple(map(_size_line, range(2048)))
-"""By the length of the whole chunk: with what one of that length begins."""
+_decode = json.JSONDecoder().raw_decode  # what ``loads`` does besides costs as much
+_LONGEST = 2048
+"""Events that are longer are rare, and recognised more slowly."""
 
 
 class Reader:
@@ -49,9 +44,10 @@ class Reader:
         kind = head.headers.get("content-type", "").lower()
         self._events = "text/event-stream" in kind and not self._failed
         self._stream = stream
-        # How a usual part looks: an event up to its text, and behind it, and the lengths it has.
+        # How a usual part looks: an event up to its text, and behind it; the lengths that it has,
+        # and the size line of each.
         self.before = self._after = self.end = b""
-        self.least, self.most = 0, 0
+        self.lines: Mapping[int, bytes] = {}
         self._held = b""  # the beginning of a part that looks usual so far
         self._whole = bytearray()  # of a body that is no event stream
 
@@ -81,9 +77,9 @@ class Reader:
         """Whether this is the usual case: an event stream in chunks."""
         return self._events and self._framer.chunked
 
-    def tokens(self, times: Sequence[float]) -> None:
+    def tokens(self, times: NDArray[np.float64]) -> None:
         """Take the arrivals of usual parts, which were not kept."""
-        self._answer.times.extend(times)
+        self._answer.times.frombytes(times.tobytes())
 
     def feed(self, times: Sequence[float], parts: Sequence[bytes]) -> None:
         """Take parts of the response behind its head, with their arrivals.  Raises WireError."""
@@ -110,6 +106,8 @@ class Reader:
     def finish(self) -> Answer:
         """The answer, once the body has ended."""
         answer = self._answer
+        # The times of usual parts, and of others, were not taken in one order.
+        np.frombuffer(answer.times).sort()
         if self._failed:
             return answer
         if not self._events and self._stream:
@@ -135,15 +133,8 @@ class Reader:
         return bool(self.end) and self._framer.between_chunks and self._decoder.between
 
     def _is_usual(self, part: bytes) -> bool:
-        length = len(part)
-        if not self.least <= length < self.most:
-            return False
-        line = SIZE_LINES[length]
-        return (
-            part.startswith(line)
-            and part.startswith(self.before, len(line))
-            and part.endswith(self.end)
-        )
+        line = self.lines.get(len(part))
+        return line is not None and part.startswith(line + self.before) and part.endswith(self.end)
 
     def _usual(self, part: bytes) -> tuple[int, bytes]:
         """How many usual events a part begins with, and what comes behind them."""
@@ -182,7 +173,7 @@ class Reader:
         if found and body.count(b"\n") == 2 and body.endswith(b"\n\n"):
             self.before, self._after = body[: found.start(1)], body[found.end(1) :]
             self.end = _shared(self._after + b"\r\n")
-            self.least, self.most = _lengths(len(self.before) + len(self._after))
+            self.lines = _lines(len(self.before) + len(self._after))
 
     def _one(self, time: float, part: bytes) -> None:
         body = self._framer.feed(part)
@@ -205,14 +196,15 @@ class Reader:
     def _event(self, time: float, event: Event) -> None:
         if self._done:
             return
-        if event.data.strip() == _DONE:
+        text = event.data.strip()
+        if text == _DONE:
             self._done = True
             return
         try:
-            data = json.loads(event.data)
+            data, end = _decode(text)
         except (ValueError, RecursionError):
-            data = None
-        if not isinstance(data, dict):
+            data, end = None, 0
+        if not isinstance(data, dict) or end < len(text):
             self._answer.fail("error in stream: not JSON")
         elif event.name == "error" or data.get("error") or data.get("object") == "error":
             self._answer.fail(f"error in stream: {error_message(data)}")
@@ -233,10 +225,10 @@ def _shared(data: bytes) -> bytes:
 
 
 @lru_cache(256)
-def _lengths(room: int) -> tuple[int, int]:
-    """The least length of a chunk with one event, and that from which on it might hold two.
+def _lines(room: int) -> Mapping[int, bytes]:
+    """The size lines of chunks with one event, by the length of the whole chunk.
 
-    ``room`` is what an event has besides its text.
+    ``room`` is what an event has besides its text: one that is twice as long might be two.
     """
-    least, most = (size + len(f"{size:x}") + 4 for size in (room, 2 * room))
-    return least, min(most, len(SIZE_LINES))
+    lines = (b"%x\r\n" % size for size in range(room, min(2 * room, _LONGEST)))
+    return {int(line, 16) + len(line) + 2: line for line in lines}

@@ -7,10 +7,11 @@ https://github.com/ggml-org/llama.cpp/tree/master/tools/server (``/completion``)
 
 import dataclasses
 import json
-import operator
 from array import array
 from collections.abc import Callable
 from typing import Any, Literal
+
+import numpy as np
 
 __all__ = ["DIALECTS", "Answer", "Ask", "Dialect", "error_message"]
 
@@ -39,7 +40,8 @@ class Answer:
     @property
     def gaps(self) -> "array[float]":
         """The times between successive content chunks."""
-        return array("d", map(operator.sub, self.times[1:], self.times))
+        times = np.frombuffer(self.times)
+        return array("d", (times[1:] - times[:-1]).tobytes())
 
     def fail(self, error: str) -> None:
         """Note what went wrong, unless something has before."""

@@ -8,6 +8,7 @@ loop has a thread, or a process, of its own.
 import contextlib
 import ctypes
 import gc
+import itertools
 import math
 import os
 import sys
@@ -29,11 +30,13 @@ __all__ = ["Ended", "Engine", "Windows"]
 
 PRIORITY = -10
 PR_SET_TIMERSLACK = 29  # of linux/prctl.h
-NAP_S = 0.001
+NAP_S, LONG_NAP_S = 0.001, 0.003
+PARTS_A_GAP = 5
 BUSY_PER_S = 5000.0
 TICK_S = 0.01
-WORK_S = 0.0004
-WORK_EVERY_S = 0.04
+WORK_S, WORK_STAMPED_S = 0.0004, 0.002
+WORK_EVERY_S = 0.1
+READ_EVERY_S = 0.04
 BACKLOG = 256
 SWEEP_S = 0.5
 SWEEP_PARTS = 64
@@ -84,11 +87,15 @@ class Engine:
         )
         self._zero = 0.0
         self._stop = False
-        self._read: deque[Flow] = deque()
-        self._digest: deque[Flow] = deque()
+        self._over: deque[Flow] = deque()
+        self._complete: deque[Flow] = deque()
+        self._handing_out: Iterator[None] = iter(())
         self._napping = False
+        self._nap = NAP_S
         self._behind = False
         self._work_at = 0.0
+        self._budget = WORK_S
+        self._read_at = 0.0
         self._looked = self._housekept = self._sweep = 0.0
         self._events = 0
         self.gauges = Gauges(windows.measure, windows.cooldown)
@@ -121,6 +128,8 @@ class Engine:
         _go_first()
         self._network.open()
         self.gauges.reading = self._network.sockets.name
+        if self._network.sockets.stamped:
+            self._budget = WORK_STAMPED_S
         with _few_collections():
             try:
                 self._loop()
@@ -129,8 +138,10 @@ class Engine:
                     self.stopped_at = self.now()
                 for flow in list(self._network.active):
                     self._network.cut(flow, INTERRUPTED)
-                while self._read:
-                    self._ended(self._read.popleft())
+                for _ in itertools.chain(self._handing_out, self._hand_out()):
+                    pass
+                while self._complete:
+                    self._record(self._complete.popleft())
                 self._network.close()
 
     def _loop(self) -> None:
@@ -143,12 +154,13 @@ class Engine:
                 self._issue(now)
                 now = self.now()
                 due = agenda.next()
-            if due == math.inf and not network.active and not self._read:
+            if due == math.inf and not network.active and not self._over and not self._complete:
                 return
             if now >= tick:
                 self._keep_house(now, now - tick)
                 tick = now + TICK_S
             self._wait(now, due, tick)
+            self._read(now, due)
             self._work(due)
 
     def _wait(self, now: float, due: float, tick: float) -> None:
@@ -158,8 +170,10 @@ class Engine:
         """
         sockets = self._network.sockets
         if self._napping:
-            count = sockets.nap(min(due, self._looked + NAP_S) - now)
-            self._looked = self.now()
+            rest = self._looked + self._nap - now
+            count = sockets.nap(min(due - now, rest), take=due - now >= rest)
+            if count:
+                self._looked = self.now()
         elif self._behind:
             count = sockets.look()
         else:
@@ -185,7 +199,27 @@ class Engine:
         pause = flow.reader.retry_after if flow.reader and not good else None
         ended = (flow.ended or perf_counter()) - self._zero
         self._agenda.ended(prepared, flow.user, ended, text, pause)
-        self._read.append(flow)
+        self._over.append(flow)
+
+    def _read(self, now: float, due: float) -> None:
+        """Read what has to be read: at once, or some together where nothing waits for an answer."""
+        if self._napping and now < self._read_at and not self._agenda.awaits:
+            return
+        while self._network.read():
+            if self.now() >= due:
+                self._behind = True
+                return
+        self._read_at = now + READ_EVERY_S
+
+    def _hand_out(self) -> Iterator[None]:
+        """Let all flows have their times; then those that had ended can be recorded."""
+        over, self._over = self._over, deque()
+        yield from self._network.sockets.hand_out()
+        self._complete += over
+
+    def _record(self, flow: Flow) -> None:
+        self._network.finish(flow)
+        self._ended(flow)
 
     def _work(self, due: float) -> None:
         """What can wait, for as long as nothing is due.
@@ -194,16 +228,16 @@ class Engine:
         processor's caches any more, and takes twice as long.
         """
         now = self.now()
-        if now < self._work_at and not self._behind and len(self._read) < BACKLOG:
+        if now < self._work_at and not self._behind and len(self._complete) < BACKLOG:
             return
-        budget = WORK_S if len(self._read) < BACKLOG else 10 * WORK_S
+        budget = self._budget if len(self._complete) < BACKLOG else 10 * WORK_S
         until = min(due, now + budget)
         self._behind = True
         while True:
-            if self._read:
-                self._ended(self._read.popleft())
-            elif self._digest:
-                self._network.digest(self._digest.popleft())
+            if self._complete:
+                self._record(self._complete.popleft())
+            elif next(self._handing_out, self) is None:
+                pass
             elif not self._agenda.prepare():
                 self._behind = False
                 self._work_at = self.now() + WORK_EVERY_S
@@ -223,11 +257,15 @@ class Engine:
             return
         rate = self._events / (now - self._housekept)
         self._napping = self._network.sockets.stamped and rate > (BUSY_PER_S / (1 + self._napping))
+        patience = NAP_S if self._agenda.awaits else LONG_NAP_S
+        self._nap = max(NAP_S, min(patience, len(active) / max(rate, 1.0) / PARTS_A_GAP))
         self._events, self._housekept = 0, now
         self._network.set_clock()
         if now >= self._sweep:
             self._sweep = now + SWEEP_S
-            self._digest.extend(flow for flow in active if _worth_reading(flow))
+            self._handing_out = itertools.chain(self._handing_out, self._hand_out())
+            for flow in filter(_worth_reading, active):
+                self._network.settle(flow)
 
 
 def _worth_reading(flow: Flow) -> bool:

@@ -4,10 +4,12 @@ Nearly all that comes are events that are like the one before but for their text
 the time is kept, the moment they come; whatever looks different is kept, and read later.
 """
 
-from array import array
-from bisect import bisect_right
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from firsttoken.loadgen.answer import Reader
 from firsttoken.loadgen.dialect import Answer, Dialect
@@ -18,6 +20,7 @@ from firsttoken.loadgen.wire import WireError, parse_head
 __all__ = ["Clock", "Flow", "Prepared"]
 
 _HEAD_MAX = 65536
+_STAMP = struct.Struct("=qq")
 ROOM, ROOM_MAX = 479, 1 << 16
 """How much is read at once: an event and its chunk mostly fit into what is cheap to allocate."""
 TRIES = 4
@@ -53,24 +56,23 @@ class Clock:
 
     def times(self, stamps: bytes | bytearray) -> list[float]:
         """Stamps, 16 bytes each, as seconds on the monotonic clock."""
-        numbers = array("q")
-        numbers.frombytes(stamps)
-        seconds, nanoseconds = numbers[::2], numbers[1::2]
-        found: list[float] = []
-        at = 0
-        while at < len(seconds):  # stamps rise, and most of them share their second
-            end = bisect_right(seconds, seconds[at], at)
-            base = seconds[at] - self.second + self.offset
-            found += [nanosecond * 1e-9 + base for nanosecond in nanoseconds[at:end]]
-            at = end
+        second, offset = self.second, self.offset
+        return [(s - second) + offset + ns * 1e-9 for s, ns in _STAMP.iter_unpack(stamps)]
+
+    def many(self, stamps: bytes | bytearray) -> NDArray[np.float64]:
+        """The same for many of them."""
+        numbers = np.frombuffer(stamps, np.int64).reshape(-1, 2)
+        found = numbers[:, 1].astype(np.float64)
+        found *= 1e-9
+        found += numbers[:, 0] - self.second + self.offset
         return found
 
 
 class Flow:
     """What is read into it: ``take`` each part, or where it is usual, ``tokens`` its stamp alone.
 
-    A part is usual if its length is from ``least`` to below ``most``, it is one chunk, the event in
-    it begins with ``before``, and the part ends with ``end``.  All times are monotonic.
+    A part is usual if its length is one of ``lines``, it begins with that line and ``before``, and
+    ends with ``end``.  All times are monotonic.
     """
 
     __slots__ = (
@@ -83,8 +85,7 @@ class Flow:
         "error",
         "first_byte",
         "intended",
-        "least",
-        "most",
+        "lines",
         "parts",
         "phase",
         "prepared",
@@ -125,7 +126,7 @@ class Flow:
         self.status: int | None = None
         self.error: str | None = None
         self.before = self.end = b""
-        self.least = self.most = 0
+        self.lines: Mapping[int, bytes] = {}
         self.tokens = bytearray()  # stamps of usual parts, which came before ``parts``
         self.parts: list[bytes] = []
         self.stamps = bytearray()
@@ -138,12 +139,12 @@ class Flow:
 
     def take(self, data: bytes, stamp: bytes) -> bool:
         """Take a part that is not known to be usual; returns whether it has to be read now."""
-        reader = self.reader if self.most else None
-        if reader is not None and (count := reader.usual(data)):
+        reader = self.reader if self.end else None
+        if reader and data.endswith(self.end) and (count := reader.usual(data)):
             self.tokens += stamp * count
             self.bytes += len(data)
             return False
-        self.most = 0  # nothing is usual until this has been read
+        self.end, self.lines = b"", {}  # nothing is usual until this has been read
         self.parts.append(data)
         self.stamps += stamp
         if self.watch or data.endswith(_MAY_BE_LAST):
@@ -161,11 +162,11 @@ class Flow:
         last = None
         if self.tokens:
             assert self.reader is not None  # noqa: S101
-            usual = clock.times(self.tokens)
+            usual = clock.many(self.tokens)
             self.reader.tokens(usual)
             self.tokens.clear()
-            last = usual[-1]
-        parts = self.parts
+            last = float(usual[-1])
+        parts: Sequence[bytes] = self.parts
         if not parts:
             return last
         times: Sequence[float] = clock.times(self.stamps)
@@ -175,10 +176,10 @@ class Flow:
         if self.first_byte is None:
             self.first_byte = times[0]
         if self.reader is None:
-            rest = self._head(b"".join(parts), dialect, stream)
+            rest = self._head(parts, dialect, stream)
             if rest is None:
                 return last
-            parts, times = ([rest], [last]) if rest else ([], [])
+            parts, times = rest, times[len(times) - len(rest) :]
         self.parts = []
         self.stamps.clear()
         self.bytes += sum(map(len, parts))
@@ -186,8 +187,7 @@ class Flow:
         assert reader is not None  # noqa: S101
         reader.feed(times, parts)
         if reader.learnt:
-            self.before, self.end = reader.before, reader.end
-            self.least, self.most = reader.least, reader.most
+            self.before, self.end, self.lines = reader.before, reader.end, reader.lines
         if reader.recognises:
             self.tries = TRIES
         return last
@@ -198,18 +198,23 @@ class Flow:
             self._answer = Answer() if self.reader is None else self.reader.finish()
         return self._answer
 
-    def _head(self, data: bytes, dialect: Dialect, stream: bool) -> bytes | None:
-        """Take the head; returns what came behind it.  An interim answer (1xx) is skipped."""
-        while (stop := data.find(b"\r\n\r\n")) >= 0:
-            head, data = parse_head(data[:stop]), data[stop + 4 :]
-            if head.status >= 200:
-                self.status = head.status
-                keep = bool(self.prepared.rest)
-                self.reader = Reader(head, dialect, stream=stream, keep_text=keep)
-                self.watch = not self.reader.chunked_events
-                return data
-        if len(data) > _HEAD_MAX:
-            raise WireError("the head of the answer is too long")
+    def _head(
+        self, parts: Sequence[bytes], dialect: Dialect, stream: bool
+    ) -> Sequence[bytes] | None:
+        """Take the head; returns the parts behind it.  An interim answer (1xx) is skipped."""
+        data = b""
+        for number, part in enumerate(parts, 1):
+            data += part
+            while (stop := data.find(b"\r\n\r\n")) >= 0:
+                head, data = parse_head(data[:stop]), data[stop + 4 :]
+                if head.status >= 200:
+                    self.status = head.status
+                    keep = bool(self.prepared.rest)
+                    self.reader = Reader(head, dialect, stream=stream, keep_text=keep)
+                    self.watch = not self.reader.chunked_events
+                    return [data, *parts[number:]] if data else parts[number:]
+            if len(data) > _HEAD_MAX:
+                raise WireError("the head of the answer is too long")
         return None
 
 

@@ -38,6 +38,7 @@ class Network:
         self._stream = stream
         self._dialler, self._dialect, self._finished = dialler, dialect, finished
         self._clock = Clock()
+        self._unread: dict[Flow, None] = {}
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._stamped = kernel_times and sys.platform == "linux" and not dialler.tls
@@ -66,17 +67,24 @@ class Network:
 
     def cut(self, flow: Flow, error: str) -> None:
         """End a flow that is under way, with an error."""
+        if self._has_ended(flow):
+            return
         flow.ended = perf_counter()
-        connection = self.active.get(flow)
-        if connection is not None:
-            self._drop(connection)
+        self._drop(self.active[flow])
         self._digest(flow)
         self._end(flow, error)
 
-    def digest(self, flow: Flow) -> None:
-        """Read what has come of a flow so far, so that little is kept."""
-        if flow in self.active:
-            self.settle(flow)
+    def read(self) -> bool:
+        """Read one of the flows of which something came that has to be; whether there was one."""
+        if not self._unread:
+            return False
+        flow = next(iter(self._unread))
+        self._read(flow)
+        return True
+
+    def finish(self, flow: Flow) -> None:
+        """Read what was handed out since a flow ended."""
+        self._digest(flow)
 
     def close(self) -> None:
         """Close every connection."""
@@ -150,7 +158,18 @@ class Network:
             self._begin(connection, flow)
 
     def settle(self, flow: Flow) -> None:
+        """Have a flow read when there is time for it."""
+        self._unread[flow] = None
+
+    def _has_ended(self, flow: Flow) -> bool:
+        """Whether what came last, and was not read yet, was the end of a flow."""
+        if flow in self._unread:
+            self._read(flow)
+        return flow not in self.active
+
+    def _read(self, flow: Flow) -> None:
         """Read what has come, and end the flow where it has ended."""
+        del self._unread[flow]
         last = self._digest(flow)
         if flow.error is not None or flow.bytes > _BODY_MAX:
             self._drop(self.active[flow])
@@ -183,8 +202,12 @@ class Network:
     def closed(self, flow: Flow) -> None:
         """The server closed the connection while an answer was awaited or under way."""
         now = perf_counter()
+        connection = self.active[flow]
+        if self._has_ended(flow):
+            self._drop(connection)
+            return
         last = self._digest(flow)
-        self._drop(self.active[flow])
+        self._drop(connection)
         flow.ended = now
         if flow.first_byte is None and flow.error is None:
             self._lost_early(flow)

@@ -3,9 +3,9 @@
 import select
 import struct
 import time
+from collections.abc import Iterator
 from time import sleep
 
-from firsttoken.loadgen.answer import SIZE_LINES
 from firsttoken.loadgen.connection import Connection
 from firsttoken.loadgen.flow import Flow
 from firsttoken.loadgen.record import Reading
@@ -68,11 +68,12 @@ class Polled:
         """Take what has come."""
         return self._look(0)
 
-    def nap(self, seconds: float) -> int:
-        """Sleep, unless more has come already than was taken, and take what has come."""
-        if seconds > 0 and not self._more:
+    def nap(self, seconds: float, *, take: bool = True) -> int:
+        """Sleep, unless more has come already than was taken; then it is taken in any case."""
+        more = self._more
+        if seconds > 0 and not more:
             sleep(seconds)
-        return self._look(0)
+        return self._look(0) if take or more else 0
 
     def wait(self, due: float, other: float) -> int:
         """Take what comes first."""
@@ -82,6 +83,10 @@ class Polled:
         if due > 0:
             select.select([self._poll], [], [], due)
         return self._look(0)
+
+    def hand_out(self) -> Iterator[None]:
+        """Each flow has got all at once."""
+        return iter(())
 
     def close(self) -> None:
         """Close the poll."""
@@ -112,16 +117,11 @@ class Polled:
                 self._listener.closed(flow)
                 continue
             stamp = extra[0][2] if extra else now
-            length = len(data)
-            line = SIZE_LINES[length] if flow.least <= length < flow.most else b""
-            if (
-                line
-                and data.startswith(line)
-                and data.startswith(flow.before, len(line))
-                and data.endswith(flow.end)
-            ):
+            line = flow.lines.get(len(data))
+            usual = line is not None and data.startswith(line + flow.before)
+            if usual and data.endswith(flow.end):
                 flow.tokens += stamp
-                flow.bytes += length
+                flow.bytes += len(data)
             elif flow.take(data, stamp):
                 self._listener.settle(flow)
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
+
 from firsttoken.errors import ConfigError
 from firsttoken.loadgen import parquet
 from firsttoken.loadgen.record import (
@@ -149,8 +151,13 @@ def _line(record: Record) -> str:
 
 def _microseconds(gaps: Sequence[float]) -> list[int]:
     """Gaps as whole microseconds whose sum does not drift: each end is rounded, not each gap."""
-    ends = list(map(int, map((1e6).__mul__, itertools.accumulate(gaps, initial=5e-7))))
-    return list(map(operator.sub, ends[1:], ends))
+    ends = np.asarray(gaps, np.float64).cumsum()
+    ends *= 1e6
+    ends += 0.5
+    whole = ends.astype(np.int64)
+    whole[1:] -= whole[:-1].copy()
+    found: list[int] = whole.tolist()
+    return found
 
 
 def convert(source: Path, target: Path) -> None:

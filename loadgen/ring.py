@@ -15,8 +15,19 @@ import os
 import select
 import struct
 import sys
+from collections.abc import Iterator
 
-__all__ = ["BUFFER", "BUFFER_SIZE", "HEADER", "MORE", "STAMPED", "TIME", "Completion", "Ring"]
+__all__ = [
+    "BUFFER",
+    "BUFFER_SIZE",
+    "HEADER",
+    "LENGTH",
+    "MORE",
+    "STAMPED",
+    "TIME",
+    "Completion",
+    "Ring",
+]
 
 _SETUP, _ENTER, _REGISTER = 425, 426, 427  # system calls, the same on all processors
 _CQSIZE, _SUBMIT_ALL, _SINGLE_ISSUER, _DEFER_TASKRUN = 1 << 3, 1 << 7, 1 << 12, 1 << 13
@@ -35,8 +46,8 @@ _HARMLESS = {errno.ETIME, errno.EINTR, errno.EBUSY, errno.EAGAIN}
 
 HEADER = 16 + _CONTROL
 """Bytes before the payload of each receive: its lengths, and the message with its time."""
-STAMPED, TIME = 4, 32
-"""Where a header says how long the message is, 0 without one; and where the time begins."""
+STAMPED, LENGTH, TIME = 4, 8, 32
+"""Where a header says how long the message is, 0 without one; how long the payload; and when."""
 BUFFER_SIZE = 2048
 BUFFER, MORE = 1, 2
 """Flags of a completion: the upper half names the buffer that it filled; others will follow."""
@@ -140,22 +151,25 @@ class Ring:
         )
         self._enter(asked, fewest, _GETEVENTS | _EXT_ARG, self._wait_at, 24)
 
-    def completions(self) -> list[Completion]:
+    @property
+    def ready(self) -> int:
+        """How many completions there are."""
+        return self._words[self._cq_tail] - self._words[self._cq_head] & 0xFFFFFFFF
+
+    def completions(self) -> Iterator[Completion]:
         """What was completed since the last call; its buffers stay as they are until ``free``."""
         words, mask = self._words, self._cq_mask
-        head, tail = words[self._cq_head], words[self._cq_tail]
-        count = tail - head & 0xFFFFFFFF
-        if not count:
-            return []
-        start, end = head & mask, (head & mask) + count
+        count = self.ready
+        start = words[self._cq_head] & mask
+        end = start + count
         first = self._cqes + _CQE.size * start
         if end <= mask + 1:
             found = self._rings[first : self._cqes + _CQE.size * end]
         else:
             found = self._rings[first : self._cqes + _CQE.size * (mask + 1)]
             found += self._rings[self._cqes : self._cqes + _CQE.size * (end - mask - 1)]
-        words[self._cq_head] = tail
-        return list(_CQE.iter_unpack(found))
+        words[self._cq_head] = words[self._cq_head] + count & 0xFFFFFFFF
+        return _CQE.iter_unpack(found)
 
     def free(self, count: int) -> None:
         """Give back as many buffers as the last completions held.

@@ -3,6 +3,7 @@
 Two ways of reading have this seam: ``ringed`` (io_uring) and ``polled`` (epoll).
 """
 
+from collections.abc import Iterator
 from typing import Protocol
 
 from firsttoken.loadgen.connection import Connection
@@ -49,11 +50,17 @@ class Sockets(Protocol):
     def look(self) -> int:
         """Take what has come, or a part of it; returns of how many times it came."""
 
-    def nap(self, seconds: float) -> int:
-        """Let things come for so long, at most, and take them."""
+    def nap(self, seconds: float, *, take: bool = True) -> int:
+        """Let things come for so long, at most, and take them; or only where they are many."""
 
     def wait(self, due: float, other: float) -> int:
         """Wait until something comes, or is ``due`` (to the microsecond), or until ``other``."""
+
+    def hand_out(self) -> Iterator[None]:
+        """Let flows have the times of usual parts, which may have been kept for all together.
+
+        One flow at each step, so that it can be gone on with later.
+        """
 
     def close(self) -> None:
         """Let go of the system."""

@@ -5,15 +5,18 @@ trace, one request.  So each process of a run writes the same prompts, whatever 
 """
 
 import functools
+import hashlib
 import random
+import struct
 
 from firsttoken.loadgen.plan import Blocks, Synthetic
 
 __all__ = ["Words"]
 
 _BLOCKS_KEPT = 4096
-_UNIQUE = 16
-"""Words that are drawn anew for each prompt, and make it unlike the others from its start."""
+_DRAWN = struct.Struct("=Q14I")
+"""What is drawn for each prompt: words that make it unlike the others from its start, and which
+piece of the pool comes after them."""
 _POOL = 1 << 16
 """Words of which the rest of a prompt is a piece."""
 
@@ -25,9 +28,9 @@ class Words:
     """
 
     def __init__(self, known: int, overhead: int, key: str) -> None:
-        self._numbers = range(known)
+        self._known = known
         self._overhead, self._key = overhead, key
-        self._pool = random.Random(f"{key}:pool").choices(self._numbers, k=_POOL)
+        self._pool = random.Random(f"{key}:pool").choices(range(known), k=_POOL)
         self._common = functools.lru_cache(_BLOCKS_KEPT)(self._draw)
 
     def of(self, prompt: Synthetic | Blocks, index: int, *, first: bool = True) -> list[int]:
@@ -49,11 +52,12 @@ class Words:
         return words[min(overhead, prompt.tokens - 1) : prompt.tokens]
 
     def _draw(self, name: str, count: int) -> tuple[int, ...]:
-        stream = random.Random(f"{self._key}:{name}")
-        start = stream.choices(self._numbers, k=min(count, _UNIQUE))
+        # A generator of its own for each request takes longer than all else of its prompt.
+        drawn = hashlib.blake2b(f"{self._key}:{name}".encode(), digest_size=_DRAWN.size).digest()
+        at, *numbers = _DRAWN.unpack(drawn)
+        start = [number % self._known for number in numbers[:count]]
         left = count - len(start)
         if left > _POOL // 2:
-            return (*start, *stream.choices(self._numbers, k=left))
-        # Drawing each word takes longer than all else of a request.
-        at = stream.randrange(_POOL - left)
+            return (*start, *random.Random(drawn).choices(range(self._known), k=left))
+        at %= _POOL - left
         return (*start, *self._pool[at : at + left])

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firsttoken.loadgen.answer import SIZE_LINES
 from firsttoken.loadgen.dialect import DIALECTS
 from firsttoken.loadgen.flow import Clock, Flow, Prepared
 from firsttoken.loadgen.plan import Planned, Text
@@ -53,9 +52,9 @@ def read(parts: list[bytes]) -> Flow:
         flow.digest(DIALECTS["chat"], clock, stream=True)
 
     for at, part in enumerate(parts):
-        line = SIZE_LINES[len(part)] if flow.least <= len(part) < flow.most else b""
-        whole = line and part.startswith(line) and part.startswith(flow.before, len(line))
-        if whole and part.endswith(flow.end):
+        line = flow.lines.get(len(part))
+        usual = line is not None and part.startswith(line + flow.before)
+        if usual and part.endswith(flow.end):
             flow.tokens += stamp(at)
             flow.bytes += len(part)
         elif flow.take(part, stamp(at)):

@@ -140,4 +140,4 @@ def test_waiting_ends_at_its_time(ring: Ring) -> None:
     ring.enter(1, 0.03)
 
     assert 0.03 <= time.monotonic() - began < 1
-    assert ring.completions() == []
+    assert list(ring.completions()) == []
