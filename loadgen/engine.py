@@ -8,17 +8,16 @@ loop has a thread, or a process, of its own.
 import contextlib
 import ctypes
 import gc
-import itertools
 import math
 import os
 import sys
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import NamedTuple
 
 from firsttoken.loadgen.agenda import Agenda
+from firsttoken.loadgen.chores import Chores, Ended
 from firsttoken.loadgen.connection import Dialler
 from firsttoken.loadgen.dialect import Dialect
 from firsttoken.loadgen.flow import Flow
@@ -30,19 +29,15 @@ __all__ = ["Ended", "Engine", "Windows"]
 
 PRIORITY = -10
 PR_SET_TIMERSLACK = 29  # of linux/prctl.h
-NAP_S, LONG_NAP_S = 0.001, 0.003
-PARTS_A_GAP = 5
+NAP_S, LONG_NAP_S = 0.001, 0.004
+NAPS_A_GAP = 5
+"""So many naps at least between two parts of a stream: two that are read at once have one time."""
 BUSY_PER_S = 5000.0
 TICK_S = 0.01
-WORK_S, WORK_STAMPED_S = 0.0004, 0.002
-WORK_EVERY_S = 0.1
 READ_EVERY_S = 0.04
-BACKLOG = 256
 SWEEP_S = 0.5
 SWEEP_PARTS = 64
 SHORT = 8
-
-Ended = Callable[[Flow], None]
 
 
 class Windows(NamedTuple):
@@ -81,20 +76,15 @@ class Engine:
         kernel_times: bool = True,
     ) -> None:
         self._agenda, self._dialler, self._windows = agenda, dialler, windows
-        self._ended, self._timeout = ended, timeout
+        self._timeout = timeout
         self._network = Network(
             dialler, dialect, self._finished, stream=stream, kernel_times=kernel_times
         )
         self._zero = 0.0
         self._stop = False
-        self._over: deque[Flow] = deque()
-        self._complete: deque[Flow] = deque()
-        self._handing_out: Iterator[None] = iter(())
+        self._chores = Chores(self._network, agenda.prepare, ended, self.now)
         self._napping = False
         self._nap = NAP_S
-        self._behind = False
-        self._work_at = 0.0
-        self._budget = WORK_S
         self._read_at = 0.0
         self._looked = self._housekept = self._sweep = 0.0
         self._events = 0
@@ -128,8 +118,6 @@ class Engine:
         _go_first()
         self._network.open()
         self.gauges.reading = self._network.sockets.name
-        if self._network.sockets.stamped:
-            self._budget = WORK_STAMPED_S
         with _few_collections():
             try:
                 self._loop()
@@ -138,10 +126,7 @@ class Engine:
                     self.stopped_at = self.now()
                 for flow in list(self._network.active):
                     self._network.cut(flow, INTERRUPTED)
-                for _ in itertools.chain(self._handing_out, self._hand_out()):
-                    pass
-                while self._complete:
-                    self._record(self._complete.popleft())
+                self._chores.finish()
                 self._network.close()
 
     def _loop(self) -> None:
@@ -154,14 +139,14 @@ class Engine:
                 self._issue(now)
                 now = self.now()
                 due = agenda.next()
-            if due == math.inf and not network.active and not self._over and not self._complete:
+            if due == math.inf and not network.active:
                 return
             if now >= tick:
                 self._keep_house(now, now - tick)
                 tick = now + TICK_S
             self._wait(now, due, tick)
             self._read(now, due)
-            self._work(due)
+            self._chores.work(due)
 
     def _wait(self, now: float, due: float, tick: float) -> None:
         """Until something is due or has come.
@@ -170,11 +155,14 @@ class Engine:
         """
         sockets = self._network.sockets
         if self._napping:
-            rest = self._looked + self._nap - now
-            count = sockets.nap(min(due - now, rest), take=due - now >= rest)
-            if count:
+            look, other = self._looked + self._nap, min(due, tick)
+            sleep(max(0.0, min(look, other) - now))
+            if other < look:
+                return
+            count = sockets.look()
+            if count < sockets.batch:
                 self._looked = self.now()
-        elif self._behind:
+        elif self._network.unread or self._chores.behind:
             count = sockets.look()
         else:
             count = sockets.wait(due - now, tick - now)
@@ -199,51 +187,18 @@ class Engine:
         pause = flow.reader.retry_after if flow.reader and not good else None
         ended = (flow.ended or perf_counter()) - self._zero
         self._agenda.ended(prepared, flow.user, ended, text, pause)
-        self._over.append(flow)
+        self._chores.over.append(flow)
 
     def _read(self, now: float, due: float) -> None:
         """Read what has to be read: at once, or some together where nothing waits for an answer."""
         if self._napping and now < self._read_at and not self._agenda.awaits:
             return
-        while self._network.read():
+        network = self._network
+        while network.unread:
+            network.read()
             if self.now() >= due:
-                self._behind = True
                 return
         self._read_at = now + READ_EVERY_S
-
-    def _hand_out(self) -> Iterator[None]:
-        """Let all flows have their times; then those that had ended can be recorded."""
-        over, self._over = self._over, deque()
-        yield from self._network.sockets.hand_out()
-        self._complete += over
-
-    def _record(self, flow: Flow) -> None:
-        self._network.finish(flow)
-        self._ended(flow)
-
-    def _work(self, due: float) -> None:
-        """What can wait, for as long as nothing is due.
-
-        Some of it together: what is done once a request and alone finds nothing of its own in the
-        processor's caches any more, and takes twice as long.
-        """
-        now = self.now()
-        if now < self._work_at and not self._behind and len(self._complete) < BACKLOG:
-            return
-        budget = self._budget if len(self._complete) < BACKLOG else 10 * WORK_S
-        until = min(due, now + budget)
-        self._behind = True
-        while True:
-            if self._complete:
-                self._record(self._complete.popleft())
-            elif next(self._handing_out, self) is None:
-                pass
-            elif not self._agenda.prepare():
-                self._behind = False
-                self._work_at = self.now() + WORK_EVERY_S
-                return
-            if self.now() >= until:
-                return
 
     def _keep_house(self, now: float, late: float) -> None:
         """A hundred times a second: gauges, time-outs, clocks, and how busy it is."""
@@ -258,12 +213,12 @@ class Engine:
         rate = self._events / (now - self._housekept)
         self._napping = self._network.sockets.stamped and rate > (BUSY_PER_S / (1 + self._napping))
         patience = NAP_S if self._agenda.awaits else LONG_NAP_S
-        self._nap = max(NAP_S, min(patience, len(active) / max(rate, 1.0) / PARTS_A_GAP))
+        self._nap = max(NAP_S, min(patience, len(active) / max(rate, 1.0) / NAPS_A_GAP))
         self._events, self._housekept = 0, now
         self._network.set_clock()
         if now >= self._sweep:
             self._sweep = now + SWEEP_S
-            self._handing_out = itertools.chain(self._handing_out, self._hand_out())
+            self._chores.hand_out()
             for flow in filter(_worth_reading, active):
                 self._network.settle(flow)
 

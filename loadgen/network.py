@@ -38,7 +38,8 @@ class Network:
         self._stream = stream
         self._dialler, self._dialect, self._finished = dialler, dialect, finished
         self._clock = Clock()
-        self._unread: dict[Flow, None] = {}
+        self.unread: dict[Flow, None] = {}
+        """Flows of which something came that has to be read, soon."""
         self._idle: list[Connection] = []
         self._connections: set[Connection] = set()
         self._stamped = kernel_times and sys.platform == "linux" and not dialler.tls
@@ -74,13 +75,9 @@ class Network:
         self._digest(flow)
         self._end(flow, error)
 
-    def read(self) -> bool:
-        """Read one of the flows of which something came that has to be; whether there was one."""
-        if not self._unread:
-            return False
-        flow = next(iter(self._unread))
-        self._read(flow)
-        return True
+    def read(self) -> None:
+        """Read one of those that are ``unread``."""
+        self._read(next(iter(self.unread)))
 
     def finish(self, flow: Flow) -> None:
         """Read what was handed out since a flow ended."""
@@ -159,17 +156,17 @@ class Network:
 
     def settle(self, flow: Flow) -> None:
         """Have a flow read when there is time for it."""
-        self._unread[flow] = None
+        self.unread[flow] = None
 
     def _has_ended(self, flow: Flow) -> bool:
         """Whether what came last, and was not read yet, was the end of a flow."""
-        if flow in self._unread:
+        if flow in self.unread:
             self._read(flow)
         return flow not in self.active
 
     def _read(self, flow: Flow) -> None:
         """Read what has come, and end the flow where it has ended."""
-        del self._unread[flow]
+        del self.unread[flow]
         last = self._digest(flow)
         if flow.error is not None or flow.bytes > _BODY_MAX:
             self._drop(self.active[flow])

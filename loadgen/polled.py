@@ -4,7 +4,6 @@ import select
 import struct
 import time
 from collections.abc import Iterator
-from time import sleep
 
 from firsttoken.loadgen.connection import Connection
 from firsttoken.loadgen.flow import Flow
@@ -14,7 +13,6 @@ from firsttoken.loadgen.sockets import Listener
 __all__ = ["Polled"]
 
 _EXTRA = 64  # bytes for a control message
-_BATCH = 64
 _COARSE_S = 0.0012
 _STAMP = struct.Struct("qq")
 
@@ -23,12 +21,12 @@ class Polled:
     """Any kind of connection; ``stamped`` is whether the kernel's times are asked for."""
 
     name: Reading = "epoll"
+    batch = 64
 
     def __init__(self, listener: Listener, *, stamped: bool) -> None:
         self._listener = listener
         self.stamped = stamped
         self._poll = select.epoll()
-        self._more = False
         self._flows: dict[int, Flow | None] = {}
         self._connections: dict[int, Connection] = {}
 
@@ -68,13 +66,6 @@ class Polled:
         """Take what has come."""
         return self._look(0)
 
-    def nap(self, seconds: float, *, take: bool = True) -> int:
-        """Sleep, unless more has come already than was taken; then it is taken in any case."""
-        more = self._more
-        if seconds > 0 and not more:
-            sleep(seconds)
-        return self._look(0) if take or more else 0
-
     def wait(self, due: float, other: float) -> int:
         """Take what comes first."""
         if due > other or due > _COARSE_S:
@@ -93,8 +84,7 @@ class Polled:
         self._poll.close()
 
     def _look(self, timeout: float) -> int:
-        events = self._poll.poll(timeout, _BATCH)
-        self._more = len(events) == _BATCH
+        events = self._poll.poll(timeout, self.batch)
         if events:
             self._take(events)
         return len(events)

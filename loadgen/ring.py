@@ -151,24 +151,19 @@ class Ring:
         )
         self._enter(asked, fewest, _GETEVENTS | _EXT_ARG, self._wait_at, 24)
 
-    @property
-    def ready(self) -> int:
-        """How many completions there are."""
-        return self._words[self._cq_tail] - self._words[self._cq_head] & 0xFFFFFFFF
-
     def completions(self) -> Iterator[Completion]:
         """What was completed since the last call; its buffers stay as they are until ``free``."""
         words, mask = self._words, self._cq_mask
-        count = self.ready
-        start = words[self._cq_head] & mask
-        end = start + count
+        head, tail = words[self._cq_head], words[self._cq_tail]
+        start = head & mask
+        end = start + (tail - head & 0xFFFFFFFF)
         first = self._cqes + _CQE.size * start
         if end <= mask + 1:
             found = self._rings[first : self._cqes + _CQE.size * end]
         else:
             found = self._rings[first : self._cqes + _CQE.size * (mask + 1)]
             found += self._rings[self._cqes : self._cqes + _CQE.size * (end - mask - 1)]
-        words[self._cq_head] = words[self._cq_head] + count & 0xFFFFFFFF
+        words[self._cq_head] = tail
         return _CQE.iter_unpack(found)
 
     def free(self, count: int) -> None:

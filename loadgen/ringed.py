@@ -15,8 +15,6 @@ from firsttoken.loadgen.sockets import Listener
 
 __all__ = ["Ringed"]
 
-# As many are taken at once: what is due meanwhile waits for about a millisecond.
-_BATCH = 128
 _BOTH = BUFFER | MORE
 _STAMP = struct.Struct("=qq")
 _TIME, _TOLD = slice(TIME, HEADER), slice(LENGTH, HEADER)
@@ -33,6 +31,7 @@ class Ringed:
     """
 
     name: Reading = "io_uring"
+    batch = 96  # what is due meanwhile waits for less than a millisecond
     stamped = True
 
     def __init__(self, listener: Listener) -> None:
@@ -87,13 +86,8 @@ class Ringed:
 
     def look(self) -> int:
         """Take what has come."""
-        self._ring.enter(_BATCH, 0)
+        self._ring.enter(self.batch, 0)
         return self._take()
-
-    def nap(self, seconds: float, *, take: bool = True) -> int:
-        """Sleep until a batch has come, or for that long; a batch is taken in any case."""
-        self._ring.enter(_BATCH, seconds)
-        return self._take() if take or self._ring.ready >= _BATCH else 0
 
     def wait(self, due: float, other: float) -> int:
         """Take what comes first."""

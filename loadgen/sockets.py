@@ -27,10 +27,14 @@ class Listener(Protocol):
 
 
 class Sockets(Protocol):
-    """Connections, watched; ``stamped`` is whether the kernel's times come with the bytes."""
+    """Connections, watched; ``stamped`` is whether the kernel's times come with the bytes.
+
+    So many as a ``batch`` are taken by one look, or few more: then there may be others.
+    """
 
     name: Reading
     stamped: bool
+    batch: int
 
     def opening(self, connection: Connection, *, write: bool = True) -> None:
         """Tell once it can be written to (or else read from): it is not ready yet."""
@@ -49,9 +53,6 @@ class Sockets(Protocol):
 
     def look(self) -> int:
         """Take what has come, or a part of it; returns of how many times it came."""
-
-    def nap(self, seconds: float, *, take: bool = True) -> int:
-        """Let things come for so long, at most, and take them; or only where they are many."""
 
     def wait(self, due: float, other: float) -> int:
         """Wait until something comes, or is ``due`` (to the microsecond), or until ``other``."""
