@@ -30,7 +30,7 @@ class Load(NamedTuple):
     rate: float
     ttft_us: int
     gap_us: int
-    seconds: float = 60.0
+    seconds: float = 24.0
     sync: int = 0
     prompt: str = "64"
 

@@ -258,5 +258,7 @@ def _shard(row: dict[str, Any]) -> ShardResult:
 def _record(row: dict[str, Any], version: str) -> Record:
     # The first version had gaps in seconds.
     unit = 1e6 if version == VERSION else 1.0
-    gaps = array("d", map(unit.__rtruediv__, row["gaps"]))
+    gaps = array("d", row["gaps"])
+    seconds = np.frombuffer(gaps)
+    seconds /= unit
     return Record(**{name: row[name] for name in _PLAIN if name in row}, gaps=gaps)

@@ -124,3 +124,32 @@ def test_an_event_that_looks_like_a_token_and_is_none_is_read_as_what_it_is(odd:
     assert len(answer.times) == 6 + (b"stop" in odd)
     assert answer.finish_reason == ("stop" if b"stop" in odd else None)
     assert (answer.error or "").startswith("error in stream") == (b"error" in odd)
+
+
+def test_tokens_that_came_while_the_head_was_not_read_have_their_own_times() -> None:
+    clock = Clock()
+    clock.set(SECOND * 1_000_000_000, 0.0)
+    flow = Flow(Prepared(Planned(Text("a"), None), "trace", b"request"), 0.0, "measure", 0.0, -1)
+    words = ["a", "b", "c"]
+    parts = [HEAD[:30], HEAD[30:], *[chunk(token(word)) for word in words], ending(3)]
+    for at, part in enumerate(parts):
+        flow.take(part, stamp(at))
+    flow.digest(DIALECTS["chat"], clock, stream=True)
+
+    assert flow.reader is not None
+    assert flow.reader.complete
+    assert list(flow.answer().times) == pytest.approx([0.002, 0.003, 0.004], abs=1e-6)
+
+
+def test_times_that_are_handed_out_late_are_in_order() -> None:
+    clock = Clock()
+    clock.set(SECOND * 1_000_000_000, 0.0)
+    flow = Flow(Prepared(Planned(Text("a"), None), "trace", b"request"), 0.0, "measure", 0.0, -1)
+    flow.take(HEAD + chunk(token("a")), stamp(0))
+    flow.digest(DIALECTS["chat"], clock, stream=True)
+    flow.take(chunk(token("d")) + ending(4), stamp(3))
+    flow.digest(DIALECTS["chat"], clock, stream=True)
+    flow.tokens += stamp(2) + stamp(1)
+    flow.digest(DIALECTS["chat"], clock, stream=True)
+
+    assert list(flow.answer().times) == pytest.approx([0.0, 0.001, 0.002, 0.003], abs=1e-6)
