@@ -15,7 +15,8 @@ __all__ = ["Chores", "Ended"]
 WORK_S, WORK_STAMPED_S = 0.0004, 0.002
 """For how long at a time; longer where the kernel has the times of what comes meanwhile."""
 WORK_EVERY_S = 0.1
-BACKLOG = 256
+WAITING_MOST = 4096
+"""More answers are recorded even when a request is due, so that memory is bounded."""
 
 Ended = Callable[[Flow], None]
 
@@ -43,11 +44,12 @@ class Chores:
 
     def work(self, due: float) -> None:
         """Go on for a while, at most until something is ``due``."""
-        now, many = self._now(), len(self._complete) >= BACKLOG
-        if now < self._at and not self.behind and not many:
+        now, waiting = self._now(), len(self._complete) + len(self.over)
+        if now < self._at and not self.behind:
             return
-        stamped = self._network.sockets.stamped
-        until = min(due, now + (10 * WORK_S if many else WORK_STAMPED_S if stamped else WORK_S))
+        until = now + (WORK_STAMPED_S if self._network.sockets.stamped else WORK_S)
+        if waiting < WAITING_MOST:
+            until = min(until, due)
         self.behind = True
         while self._step():
             if self._now() >= until:

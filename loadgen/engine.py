@@ -35,6 +35,8 @@ NAPS_A_GAP = 5
 BUSY_PER_S = 5000.0
 TICK_S = 0.01
 READ_EVERY_S = 0.04
+UNREAD_MOST = 64
+"""More are read even when a request is due: what is not read cannot be recognised, and is kept."""
 SWEEP_S = 0.5
 SWEEP_PARTS = 64
 SHORT = 8
@@ -196,7 +198,7 @@ class Engine:
         network = self._network
         while network.unread:
             network.read()
-            if self.now() >= due:
+            if self.now() >= due and len(network.unread) < UNREAD_MOST:
                 return
         self._read_at = now + READ_EVERY_S
 

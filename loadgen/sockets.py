@@ -60,7 +60,7 @@ class Sockets(Protocol):
     def hand_out(self) -> Iterator[None]:
         """Let flows have the times of usual parts, which may have been kept for all together.
 
-        One flow at each step, so that it can be gone on with later.
+        A little at each step, so that it can be gone on with later.
         """
 
     def close(self) -> None:
