@@ -22,6 +22,8 @@ FAILURE_PAUSE_S = 0.1
 """How long a closed loop's user waits after a failure, so that a dead server is not flooded."""
 _RETRY_AFTER_MAX_S = 60.0
 _AHEAD_OPEN = 128
+_FEW_PLACES = 128
+"""With fewer left under ``max_in_flight``, a request that is due may soon wait for an answer."""
 _OPEN_USER = -1
 
 Write = Callable[[Planned, Session, tuple[Mapping[str, Any], ...]], Prepared]
@@ -69,7 +71,8 @@ class Agenda:
     @property
     def awaits(self) -> bool:
         """Whether something might be due as soon as an answer has ended."""
-        return self._users > 0 or self._follow or 2 * self._in_flight >= self._most
+        places = self._most - self._in_flight
+        return self._users > 0 or self._follow or places < _FEW_PLACES
 
     def prepare(self) -> bool:
         """Write one request ahead; False when enough are written or there are no more."""

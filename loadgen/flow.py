@@ -127,7 +127,7 @@ class Flow:
         self.error: str | None = None
         self.before = self.end = b""
         self.lines: Mapping[int, bytes] = {}
-        self.tokens = bytearray()  # stamps of usual parts, which came before ``parts``
+        self.tokens = bytearray()  # stamps of usual parts
         self.parts: list[bytes] = []
         self.stamps = bytearray()
         self.reader: Reader | None = None

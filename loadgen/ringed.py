@@ -18,7 +18,6 @@ __all__ = ["Ringed"]
 _BOTH = BUFFER | MORE
 _STAMP = struct.Struct("=qq")
 _TIME, _TOLD = slice(TIME, HEADER), slice(LENGTH, HEADER)
-_LENGTH = 0xFFFFFFFF  # of the number with which that begins, on a little-endian machine
 _SOME, _FLOWS = 2048, 16  # that are looked at in one step
 
 
@@ -113,7 +112,7 @@ class Ringed:
         parts = np.frombuffer(told, np.int64).reshape(len(usual), -1).take(order, 0)
         starts = np.flatnonzero(np.append(True, owners[1:] != owners[:-1]))
         yield
-        lengths = np.add.reduceat(parts[:, 0] & _LENGTH, starts).tolist()
+        lengths = np.add.reduceat(parts.view(np.uint32)[:, 0], starts, dtype=np.int64).tolist()
         stamps, size = parts[:, -2:].tobytes(), _STAMP.size
         ends = (size * np.append(starts[1:], len(usual))).tolist()
         start = 0
