@@ -12,6 +12,7 @@ from typing import Any, Literal, overload
 
 __all__ = [
     "INTERRUPTED",
+    "PLAIN",
     "VERSION",
     "ErrorClass",
     "Generator",
@@ -128,6 +129,10 @@ class Record:
     def lag(self) -> float | None:
         """How long after it was due the request's last byte was sent, in seconds."""
         return _span(self.intended, self.sent)
+
+
+PLAIN = tuple(name for name in Record.__slots__ if name != "gaps")
+"""The fields of a record that have one value."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,29 +1,19 @@
-"""Records in a JSONL file that a kill cannot spoil, written and read without holding them all.
-
-The first line describes the run, the last says how it ended; between them one line a request, in
-the order in which they ended.  Several processes append to one file, whole lines at a time.
-"""
+"""Records out of a JSONL file (or Parquet), read without holding them all."""
 
 import contextlib
-import dataclasses
 import itertools
 import json
-import operator
-import os
-import time
 from array import array
 from collections import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-
-import numpy as np
+from typing import Any
 
 from firsttoken.errors import ConfigError
 from firsttoken.loadgen import parquet
 from firsttoken.loadgen.record import (
     INTERRUPTED,
+    PLAIN,
     VERSION,
     ErrorClass,
     Generator,
@@ -42,7 +32,6 @@ __all__ = [
     "Phase",
     "Record",
     "Run",
-    "Writer",
     "convert",
     "read",
 ]
@@ -51,113 +40,6 @@ READABLE = (VERSION, "firsttoken.records/v1")
 IN_MEMORY = 20_000
 """Up to so many records are held; more are read from the file each time they are asked for."""
 Rows = abc.Generator[dict[str, Any], None, None]
-_FLUSH_BYTES = 1 << 16
-_FLUSH_S = 0.2
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-_PLAIN = tuple(name for name in Record.__slots__ if name != "gaps")
-_plain = operator.attrgetter(*_PLAIN)
-
-
-class Writer:
-    """Appends a run to a file; ``add`` keeps a line for a moment, so that writes are few."""
-
-    def __init__(self, path: Path, *, append: bool = False) -> None:
-        self._path, self._append = path, append
-        self._file = -1
-        self._lines: list[str] = []
-        self._size = 0
-        self._flushed = 0.0
-
-    def __enter__(self) -> Self:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self._path, flags | (0 if self._append else os.O_TRUNC), 0o644)
-        except OSError as exc:
-            raise ConfigError(self._path, [f"cannot be written: {exc.strerror}"]) from None
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.flush()
-        os.close(self._file)
-
-    def begin(self, run: Run) -> None:
-        """Write what is known before the first request."""
-        fields = ("version", "target", "model", "engine", "started", "measure", "load")
-        head = {name: getattr(run, name) for name in (*fields, "schedule_hash")}
-        self._line(json.dumps({"kind": "run", **head}, separators=(",", ":")))
-        self.flush()
-
-    def add(self, record: Record) -> None:
-        """Write one finished request; times to the microsecond."""
-        self._line(_line(record))
-
-    def end(self, run: Run) -> None:
-        """Write how the run ended."""
-        tail: dict[str, Any] = {
-            "kind": "end",
-            "measure": run.measure,
-            "interrupted": run.interrupted,
-            "stopped": run.stopped,
-            "generator": dataclasses.asdict(run.generator),
-        }
-        if run.shards:
-            tail["shards"] = [dataclasses.asdict(shard) for shard in run.shards]
-        self._line(json.dumps(tail, separators=(",", ":")))
-        self.flush()
-
-    def tick(self) -> None:
-        """Flush what has waited for some time."""
-        if self._lines and time.monotonic() - self._flushed > _FLUSH_S:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand what was added to the system.  Raises ConfigError when the disk is full."""
-        if not self._lines:
-            return
-        data = memoryview("".join(self._lines).encode())
-        self._lines.clear()
-        self._size = 0
-        self._flushed = time.monotonic()
-        try:
-            while data:
-                data = data[os.write(self._file, data) :]
-        except OSError as exc:
-            raise ConfigError(self._path, [f"cannot be written: {exc.strerror}"]) from None
-
-    def _line(self, line: str) -> None:
-        self._lines.append(line + "\n")
-        self._size += len(line)
-        if self._size > _FLUSH_BYTES:
-            self.flush()
-
-
-def _line(record: Record) -> str:
-    # Written by hand, because this runs while other streams are being timed: asdict copies
-    # deeply, and json writes hundreds of floats several times slower than a format does.
-    data = {
-        name: round(value, 6) if value.__class__ is float else value
-        for name, value in zip(_PLAIN, _plain(record), strict=True)
-    }
-    gaps = _microseconds(record.gaps)
-    written = ("%d," * len(gaps) % tuple(gaps))[:-1]
-    return f'{_encode(data)[:-1]},"gaps":[{written}]}}'
-
-
-def _microseconds(gaps: Sequence[float]) -> list[int]:
-    """Gaps as whole microseconds whose sum does not drift: each end is rounded, not each gap."""
-    ends = np.asarray(gaps, np.float64).cumsum()
-    ends *= 1e6
-    ends += 0.5
-    whole = ends.astype(np.int64)
-    whole[1:] -= whole[:-1].copy()
-    found: list[int] = whole.tolist()
-    return found
 
 
 def convert(source: Path, target: Path) -> None:
@@ -258,7 +140,5 @@ def _shard(row: dict[str, Any]) -> ShardResult:
 def _record(row: dict[str, Any], version: str) -> Record:
     # The first version had gaps in seconds.
     unit = 1e6 if version == VERSION else 1.0
-    gaps = array("d", row["gaps"])
-    seconds = np.frombuffer(gaps)
-    seconds /= unit
-    return Record(**{name: row[name] for name in _PLAIN if name in row}, gaps=gaps)
+    gaps = array("d", map(unit.__rtruediv__, row["gaps"]))
+    return Record(**{name: row[name] for name in PLAIN if name in row}, gaps=gaps)

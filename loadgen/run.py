@@ -21,12 +21,13 @@ from firsttoken.loadgen.plan import Session, Workload
 from firsttoken.loadgen.processes import Shards
 from firsttoken.loadgen.prompts import counter, learn
 from firsttoken.loadgen.record import VERSION, Generator, Run, ShardResult
-from firsttoken.loadgen.records import Writer, read
+from firsttoken.loadgen.records import read
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.shards import Shard
 from firsttoken.loadgen.target import Served, client_for, reach
 from firsttoken.loadgen.worker import Ended, Share, Snapshot, Worker
 from firsttoken.loadgen.workload import plan, schedule_hash, workload_of
+from firsttoken.loadgen.writer import Writer
 
 __all__ = ["Crew", "Part", "Stop", "Team", "Watch", "run_load", "with_fast_loop"]
 

@@ -17,11 +17,11 @@ from firsttoken.loadgen.plan import Planned, Session
 from firsttoken.loadgen.prompts import Message, Prompts, Vocabulary, counter
 from firsttoken.loadgen.record import Generator, Record
 from firsttoken.loadgen.recorder import Recorder
-from firsttoken.loadgen.records import Writer
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.shards import Shard
 from firsttoken.loadgen.summary import percentile
 from firsttoken.loadgen.workload import plan, workload_of
+from firsttoken.loadgen.writer import Writer
 
 __all__ = ["Ended", "Share", "Snapshot", "Worker", "added"]
 

@@ -13,9 +13,10 @@ from firsttoken.loadgen.judge import parse_objective
 from firsttoken.loadgen.merge import merge
 from firsttoken.loadgen.plan import Session
 from firsttoken.loadgen.record import Run
-from firsttoken.loadgen.records import Writer, read
+from firsttoken.loadgen.records import read
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.workload import plan, workload_of
+from firsttoken.loadgen.writer import Writer
 
 __all__ = ["init", "merge_shards", "write"]
 

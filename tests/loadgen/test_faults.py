@@ -16,10 +16,11 @@ import pytest
 
 from firsttoken.loadgen.prompts import CANDIDATES, Vocabulary
 from firsttoken.loadgen.record import ErrorClass, Record
-from firsttoken.loadgen.records import Writer, read
+from firsttoken.loadgen.records import read
 from firsttoken.loadgen.run import Stop, run_load, with_fast_loop
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.worker import Share, Worker
+from firsttoken.loadgen.writer import Writer
 
 Serve = Callable[..., Any]
 LOAD: dict[str, Any] = {

@@ -111,7 +111,7 @@ def test_in_a_closed_loop_nothing_is_planned(shard: Callable[..., Run]) -> None:
 
 
 def test_a_merged_run_is_written_and_read_back(shard: Callable[..., Run], tmp_path: Any) -> None:
-    from firsttoken.loadgen.records import Writer
+    from firsttoken.loadgen.writer import Writer
 
     merged = merge([shard(0, 0.0), shard(1, 1.0)], plan(2))
     file = tmp_path / "merged.jsonl"

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from firsttoken.errors import ConfigError
 from firsttoken.loadgen import records
 from firsttoken.loadgen.record import INTERRUPTED, VERSION, Generator, Record, Run
-from firsttoken.loadgen.records import Writer, convert, read
+from firsttoken.loadgen.records import convert, read
 from firsttoken.loadgen.summary import summarise
+from firsttoken.loadgen.writer import Writer
 
 times = st.one_of(st.none(), st.floats(0, 1e6).map(lambda value: round(value, 6)))
 

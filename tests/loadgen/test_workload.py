@@ -99,7 +99,7 @@ def test_models_of_a_trace_are_those_that_they_are_said_to_be() -> None:
 
 
 def test_records_of_a_run_are_replayed(make_run: Any, make_record: Any, tmp_path: Path) -> None:
-    from firsttoken.loadgen.records import Writer
+    from firsttoken.loadgen.writer import Writer
 
     file = tmp_path / "run.jsonl"
     records = (

@@ -10,7 +10,8 @@ import pytest
 
 from firsttoken.cli import main
 from firsttoken.errors import ConfigError
-from firsttoken.loadgen.records import Generator, Run, Writer
+from firsttoken.loadgen.records import Generator, Run
+from firsttoken.loadgen.writer import Writer
 from firsttoken.loadtest.comparing import given
 
 Save = Callable[..., Path]

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from firsttoken.loadgen.judge import parse_objective
-from firsttoken.loadgen.records import Writer
+from firsttoken.loadgen.writer import Writer
 from firsttoken.loadtest.step import Ask, Hopeless
 from firsttoken.validate.load import State
 

@@ -8,7 +8,8 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from firsttoken.cli import main
-from firsttoken.loadgen.records import VERSION, Generator, Record, Run, Writer
+from firsttoken.loadgen.records import VERSION, Generator, Record, Run
+from firsttoken.loadgen.writer import Writer
 
 
 @pytest.fixture(name="records")

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from firsttoken.loadgen.identity import identify
-from firsttoken.loadgen.records import VERSION, Generator, Record, Run, Writer
+from firsttoken.loadgen.records import VERSION, Generator, Record, Run
+from firsttoken.loadgen.writer import Writer
 
 VLLM_SPANS = Path(__file__).parents[1] / "data" / "vllm" / "vllm-0.32.0-spans.jsonl"
 
