@@ -148,7 +148,8 @@ def without(package: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         ("aiohttp", ("collect", "--source", "engine=8000"), "collector"),
         ("aiohttp", ("collect", "--help"), "collector"),
         ("opentelemetry", ("trace", "--help"), "otlp"),
-        ("numpy", ("load", "sweep", "--help"), "loadtest"),
+        ("numpy", ("load", "run", "--help"), "loadgen"),
+        ("requests", ("load", "sweep", "--help"), "loadtest"),
     ],
 )
 def test_a_command_without_its_packages_says_what_to_install(
