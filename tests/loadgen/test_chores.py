@@ -30,6 +30,12 @@ class World:
     def over(self, *flows: Any) -> None:
         self.chores.over.extend(flows)
 
+    def record(self) -> None:
+        """Hand times out, and record what is over by then."""
+        self.chores.hand_out()
+        while self.chores.behind:
+            self.chores.work(math.inf)
+
     def _prepare(self) -> bool:
         if not self._requests:
             return False
@@ -45,8 +51,7 @@ class World:
 def test_an_answer_is_recorded_after_all_flows_have_got_their_times() -> None:
     world = World()
     world.over("a", "b")
-    world.chores.hand_out()
-    world.chores.work(math.inf)
+    world.record()
 
     times = ["times 0", "times 1", "times 2"]
     assert world.done == [*times, "read a", "a", "read b", "b"]
@@ -63,9 +68,7 @@ def test_an_answer_that_ends_while_times_are_handed_out_waits_for_the_next_time(
         world.chores.work(math.inf)
 
     assert world.done[-1] == "a"
-    world.chores.hand_out()
-    while world.chores.behind:
-        world.chores.work(math.inf)
+    world.record()
     assert world.done[-1] == "late"
 
 
