@@ -35,8 +35,11 @@ NAPS_A_GAP = 5
 BUSY_PER_S = 5000.0
 TICK_S = 0.01
 READ_EVERY_S = 0.04
-UNREAD_MOST = 64
-"""More are read even when a request is due: what is not read cannot be recognised, and is kept."""
+TAKE_S = 1.5e-6
+"""A part that is held takes so long to take."""
+HELD_MOST, UNREAD_MOST = 2048, 64
+"""More are taken, or read, even when a request is due: buffers are not endless, and what is not
+read cannot be recognised, and is kept."""
 SWEEP_S = 0.5
 SWEEP_PARTS = 64
 SHORT = 8
@@ -164,7 +167,7 @@ class Engine:
             count = sockets.look()
             if count < sockets.batch:
                 self._looked = self.now()
-        elif self._network.unread or self._chores.behind:
+        elif sockets.held or self._network.unread or self._chores.behind:
             count = sockets.look()
         else:
             count = sockets.wait(due - now, tick - now)
@@ -192,14 +195,25 @@ class Engine:
         self._chores.over.append(flow)
 
     def _read(self, now: float, due: float) -> None:
-        """Read what has to be read: at once, or some together where nothing waits for an answer."""
-        if self._napping and now < self._read_at and not self._agenda.awaits:
-            return
-        network = self._network
+        """Take what is held, or wait for more if nothing waits for an answer."""
+        network, sockets = self._network, self._network.sockets
+        soon = not self._napping or self._agenda.awaits
+        if sockets.held and (soon or now >= self._read_at or sockets.held >= HELD_MOST):
+            self._take(now, due)
         while network.unread:
             network.read()
             if self.now() >= due and len(network.unread) < UNREAD_MOST:
                 return
+
+    def _take(self, now: float, due: float) -> None:
+        """Take what is held, as long as that is over before something is due."""
+        sockets = self._network.sockets
+        late = now >= self._read_at + READ_EVERY_S
+        while sockets.held:
+            ready = self.now() + TAKE_S * sockets.held
+            if ready > due and not late and sockets.held < HELD_MOST:
+                return
+            sockets.take()
         self._read_at = now + READ_EVERY_S
 
     def _keep_house(self, now: float, late: float) -> None:

@@ -160,6 +160,8 @@ class Network:
 
     def _has_ended(self, flow: Flow) -> bool:
         """Whether what came last, and was not read yet, was the end of a flow."""
+        while self.sockets.held:
+            self.sockets.take()
         if flow in self.unread:
             self._read(flow)
         return flow not in self.active

@@ -101,6 +101,22 @@ class Planned:
     headers: tuple[tuple[str, str], ...] = ()
     extra_body: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
+    def numbered(self, index: int, turn: int, intended: float | None) -> "Planned":
+        """The same with its numbers.  ``dataclasses.replace`` takes twice as long."""
+        return Planned(
+            self.prompt,
+            self.output_tokens,
+            index,
+            intended,
+            self.workload,
+            self.model,
+            self.session,
+            turn,
+            self.think,
+            self.headers,
+            self.extra_body,
+        )
+
 
 Session = tuple[Planned, ...]
 """The turns of one conversation, in order; most often there is one."""

@@ -22,6 +22,7 @@ class Polled:
 
     name: Reading = "epoll"
     batch = 64
+    held = 0
 
     def __init__(self, listener: Listener, *, stamped: bool) -> None:
         self._listener = listener
@@ -74,6 +75,9 @@ class Polled:
         if due > 0:
             select.select([self._poll], [], [], due)
         return self._look(0)
+
+    def take(self) -> None:
+        """Nothing is held."""
 
     def hand_out(self) -> Iterator[None]:
         """Each flow has got all at once."""

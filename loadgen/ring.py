@@ -8,6 +8,7 @@ memory that both sides see; as completions are posted only within this thread's 
 https://kernel.dk/io_uring.pdf, and io_uring_enter(2), io_uring_register(2) of liburing.
 """
 
+import contextlib
 import ctypes
 import errno
 import mmap
@@ -15,17 +16,17 @@ import os
 import select
 import struct
 import sys
-from collections.abc import Iterator
 
 __all__ = [
     "BUFFER",
+    "BUFFERS",
     "BUFFER_SIZE",
+    "COMPLETION",
     "HEADER",
     "LENGTH",
     "MORE",
     "STAMPED",
     "TIME",
-    "Completion",
     "Ring",
 ]
 
@@ -37,10 +38,8 @@ _OFF_SQES = 0x10000000
 _POLL_ADD, _RECVMSG, _CANCEL = 6, 10, 14
 _MULTISHOT, _BUFFER_SELECT, _SKIP_SUCCESS = 1 << 1, 1 << 5, 1 << 6
 _SQE = struct.Struct("=BBHiQQIIQHHIQQ")
-_CQE = struct.Struct("=QiI")
 _WAIT = struct.Struct("=QIIQqq")  # io_uring_getevents_arg, and the time that it points to
 _ENTRIES, _COMPLETIONS = 512, 16384
-_BUFFERS = 512
 _CONTROL = 32  # of one control message with a time in it
 _HARMLESS = {errno.ETIME, errno.EINTR, errno.EBUSY, errno.EAGAIN}
 
@@ -48,10 +47,10 @@ HEADER = 16 + _CONTROL
 """Bytes before the payload of each receive: its lengths, and the message with its time."""
 STAMPED, LENGTH, TIME = 4, 8, 32
 """Where a header says how long the message is, 0 without one; how long the payload; and when."""
-BUFFER_SIZE = 2048
+BUFFERS, BUFFER_SIZE = 4096, 2048
 BUFFER, MORE = 1, 2
 """Flags of a completion: the upper half names the buffer that it filled; others will follow."""
-Completion = tuple[int, int, int]
+COMPLETION = struct.Struct("=QiI")
 """What was asked for (its key), the result or minus an error number, and flags."""
 
 
@@ -80,7 +79,7 @@ class Ring:
         entries, completions = told[0], told[1]
         sq_head, sq_tail, sq_array = told[10], told[11], told[16]
         cq_head, cq_tail, self._cqes = told[20], told[21], told[25]
-        size = max(sq_array + 4 * entries, self._cqes + _CQE.size * completions)
+        size = max(sq_array + 4 * entries, self._cqes + COMPLETION.size * completions)
         self._rings = mmap.mmap(self._fd, size)
         self._sqes = mmap.mmap(self._fd, _SQE.size * entries, offset=_OFF_SQES)
         self._words = memoryview(self._rings).cast("I")
@@ -94,16 +93,19 @@ class Ring:
         # What a receive fills: no name, one control message.
         self._message = bytearray(struct.pack("=QIxxxxQQQQixxxx", 0, 0, 0, 0, 0, _CONTROL, 0))
         self._message_at = _address(self._message)
-        ring = _BUFFERS * 16
-        self.memory = mmap.mmap(-1, ring + _BUFFERS * BUFFER_SIZE)
+        ring = BUFFERS * 16
+        self.memory = mmap.mmap(-1, ring + (BUFFERS + 1) * BUFFER_SIZE)
         self.start = ring
+        if hasattr(mmap, "MADV_HUGEPAGE"):  # else each part is in another page
+            with contextlib.suppress(OSError):
+                self.memory.madvise(mmap.MADV_HUGEPAGE)
         where = _address(self.memory)
-        for place in range(_BUFFERS):
+        for place in range(BUFFERS):
             address = where + ring + place * BUFFER_SIZE
             struct.pack_into("=QIH", self.memory, 16 * place, address, BUFFER_SIZE, place)
-        self._free = _BUFFERS
+        self._free = BUFFERS
         struct.pack_into("=H", self.memory, 14, self._free)
-        told_of = bytearray(struct.pack("=QIHHQQQ", where, _BUFFERS, 0, 0, 0, 0, 0))
+        told_of = bytearray(struct.pack("=QIHHQQQ", where, BUFFERS, 0, 0, 0, 0, 0))
         self._system(_REGISTER, self._fd, _PBUF_RING, _address(told_of), 1)
 
     # --- What is asked for ------------------------------------------------------------------------
@@ -151,23 +153,26 @@ class Ring:
         )
         self._enter(asked, fewest, _GETEVENTS | _EXT_ARG, self._wait_at, 24)
 
-    def completions(self) -> Iterator[Completion]:
-        """What was completed since the last call; its buffers stay as they are until ``free``."""
+    def completions(self) -> bytes:
+        """What was completed since the last call, a ``COMPLETION`` behind the other.
+
+        Their buffers stay as they are until ``free``.
+        """
         words, mask = self._words, self._cq_mask
         head, tail = words[self._cq_head], words[self._cq_tail]
         start = head & mask
         end = start + (tail - head & 0xFFFFFFFF)
-        first = self._cqes + _CQE.size * start
+        first = self._cqes + COMPLETION.size * start
         if end <= mask + 1:
-            found = self._rings[first : self._cqes + _CQE.size * end]
+            found = self._rings[first : self._cqes + COMPLETION.size * end]
         else:
-            found = self._rings[first : self._cqes + _CQE.size * (mask + 1)]
-            found += self._rings[self._cqes : self._cqes + _CQE.size * (end - mask - 1)]
+            found = self._rings[first : self._cqes + COMPLETION.size * (mask + 1)]
+            found += self._rings[self._cqes : self._cqes + COMPLETION.size * (end - mask - 1)]
         words[self._cq_head] = tail
-        return _CQE.iter_unpack(found)
+        return found
 
     def free(self, count: int) -> None:
-        """Give back as many buffers as the last completions held.
+        """Give back as many buffers, those that were filled first.
 
         The kernel takes buffers in the order in which they lie in their ring, so that those given
         back are always the ones whose entries come next: the entries never have to be written.

@@ -29,12 +29,14 @@ class Listener(Protocol):
 class Sockets(Protocol):
     """Connections, watched; ``stamped`` is whether the kernel's times come with the bytes.
 
-    So many as a ``batch`` are taken by one look, or few more: then there may be others.
+    So many as a ``batch`` are found by one look, or few more: then there may be others.  How many
+    were found, but have not been taken yet, is what is ``held``.
     """
 
     name: Reading
     stamped: bool
     batch: int
+    held: int
 
     def opening(self, connection: Connection, *, write: bool = True) -> None:
         """Tell once it can be written to (or else read from): it is not ready yet."""
@@ -52,10 +54,13 @@ class Sockets(Protocol):
         """It is about to be closed: nothing of it may be told any more."""
 
     def look(self) -> int:
-        """Take what has come, or a part of it; returns of how many times it came."""
+        """Take what has come or, of much, hold some; returns of how many times it came."""
 
     def wait(self, due: float, other: float) -> int:
         """Wait until something comes, or is ``due`` (to the microsecond), or until ``other``."""
+
+    def take(self) -> None:
+        """Take what is held, or a part of it."""
 
     def hand_out(self) -> Iterator[None]:
         """Let flows have the times of usual parts, which may have been kept for all together.

@@ -8,7 +8,7 @@ __all__ = ["Framer", "Head", "WireError", "parse_head"]
 
 _STATUS = re.compile(rb"HTTP/1\.([01]) ([1-9][0-9][0-9])(?: .*)?")
 _SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
-_ONE_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,15})\r\n")
+_CHUNK = re.compile(rb"(?=0*[1-9A-Fa-f])([0-9A-Fa-f]{1,15})\r\n")
 _LINE_MAX = 8192
 
 
@@ -91,13 +91,16 @@ class Framer:
         return data
 
     def _chunks(self, data: bytes) -> bytes:
-        if self._state == "size" and not self._line and (found := _ONE_CHUNK.match(data)):
-            # Nearly always one whole chunk comes, and nothing else.
-            size, start = int(found[1], 16), found.end()
-            if size and start + size + 2 == len(data) and data.endswith(b"\r\n"):
-                return data[start:-2]
         out = []
         at, end = 0, len(data)
+        # Nearly always whole chunks come, most often one and nothing else.
+        while self.between_chunks and (found := _CHUNK.match(data, at)):
+            start = found.end()
+            stop = start + int(found[1], 16)
+            if data[stop : stop + 2] != b"\r\n":
+                break
+            out.append(data[start:stop])
+            at = stop + 2
         while at < end:
             if self.complete:
                 raise WireError("more came after the last chunk")

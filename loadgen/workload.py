@@ -1,6 +1,5 @@
 """From a load to its plan: which workload it names, and when each session is due."""
 
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -129,12 +128,11 @@ def _recorded(load: LoadFile, workload: Workload) -> Iterator[float]:
 
 
 def _numbered(session: Session, count: Iterator[int], intended: float | None) -> Session:
-    return tuple(
-        dataclasses.replace(
-            planned, index=next(count), turn=turn, intended=None if turn else intended
-        )
-        for turn, planned in enumerate(session)
-    )
+    first, *later = session
+    numbered = first.numbered(next(count), 0, intended)
+    if not later:
+        return (numbered,)
+    return (numbered, *(one.numbered(next(count), turn, None) for turn, one in enumerate(later, 1)))
 
 
 def _essence(planned: Planned) -> list[Any]:

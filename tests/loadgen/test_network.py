@@ -84,6 +84,25 @@ def test_an_answer_that_came_in_time_is_no_time_out(serve: Callable[[bytes], Ser
     assert one.connection.state == "ready"
 
 
+@pytest.mark.parametrize("way", ["closed", "cut"])
+def test_what_is_held_is_taken_before_a_flow_ends(
+    serve: Callable[[bytes], Served], monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    one = serve(HEAD + chunk(TOKEN))
+    sockets = one.network.sockets
+
+    def take() -> None:
+        monkeypatch.setattr(sockets, "held", 0)
+        one.flow.take(chunk(TOKEN) + chunk(DONE) + b"0\r\n\r\n", bytes(16))
+
+    monkeypatch.setattr(sockets, "held", 2)
+    monkeypatch.setattr(sockets, "take", take)
+    one.network.closed(one.flow) if way == "closed" else one.network.cut(one.flow, "timeout")
+
+    assert (one.ended, one.flow.error) == ([one.flow], None)
+    assert len(one.flow.answer().times) == 2
+
+
 def test_half_an_answer_is_cut_short(serve: Callable[[bytes], Served]) -> None:
     one = serve(HEAD + chunk(TOKEN))
     one.network.closed(one.flow)
