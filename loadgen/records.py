@@ -140,5 +140,5 @@ def _shard(row: dict[str, Any]) -> ShardResult:
 def _record(row: dict[str, Any], version: str) -> Record:
     # The first version had gaps in seconds.
     unit = 1e6 if version == VERSION else 1.0
-    gaps = array("d", map(unit.__rtruediv__, row["gaps"]))
+    gaps = array("d", [gap / unit for gap in row["gaps"]])
     return Record(**{name: row[name] for name in PLAIN if name in row}, gaps=gaps)

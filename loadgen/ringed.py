@@ -222,12 +222,13 @@ class Ringed:
             self._unusual(key, flow, part)
 
     def _unusual(self, key: int, flow: Flow, part: bytes) -> None:
-        if key not in self._unlearnt:
-            self._unlearnt.add(key)
-            self._usual.forget(_place(key))
         # Without a time, the kernel had only begun to take them.
         stamp = part[_TIME] if part[STAMPED] else _now()
-        if flow.take(part[HEADER:], stamp):
+        read = flow.take(part[HEADER:], stamp)
+        if not flow.lines and key not in self._unlearnt:
+            self._unlearnt.add(key)
+            self._usual.forget(_place(key))
+        if read:
             self._listener.settle(flow)
 
     def _other(self, key: int, result: int, flags: int) -> None:

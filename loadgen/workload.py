@@ -19,7 +19,7 @@ from firsttoken.loadgen.trace import mean_rate
 
 __all__ = ["plan", "schedule_hash", "workload_of"]
 
-_HASHED_SESSIONS = 4096
+_HASHED_SESSIONS = 1024
 _CHARACTERS_A_TOKEN = 4
 """Of English text, about; used only where no tokenizer is at hand."""
 
