@@ -35,8 +35,8 @@ NAPS_A_GAP = 5
 BUSY_PER_S = 5000.0
 TICK_S = 0.01
 READ_EVERY_S = 0.04
-TAKE_S = 1.5e-6
-"""A part that is held takes so long to take."""
+TAKE_S, TAKE_MOST_S = 1.5e-6, 0.0015
+"""A part that is held takes so long to take, and as many as are taken at once."""
 HELD_MOST, UNREAD_MOST = 2048, 64
 """More are taken, or read, even when a request is due: buffers are not endless, and what is not
 read cannot be recognised, and is kept."""
@@ -206,14 +206,14 @@ class Engine:
                 return
 
     def _take(self, now: float, due: float) -> None:
-        """Take what is held, as long as that is over before something is due."""
+        """Take what is held while nothing is due; some of it in any case if that is late."""
         sockets = self._network.sockets
-        late = now >= self._read_at + READ_EVERY_S
+        late = now >= self._read_at + READ_EVERY_S or sockets.held >= HELD_MOST
         while sockets.held:
-            ready = self.now() + TAKE_S * sockets.held
-            if ready > due and not late and sockets.held < HELD_MOST:
+            if not late and self.now() + min(TAKE_MOST_S, TAKE_S * sockets.held) > due:
                 return
             sockets.take()
+            late = False
         self._read_at = now + READ_EVERY_S
 
     def _keep_house(self, now: float, late: float) -> None:

@@ -19,7 +19,6 @@ import sys
 
 __all__ = [
     "BUFFER",
-    "BUFFERS",
     "BUFFER_SIZE",
     "COMPLETION",
     "HEADER",
@@ -27,6 +26,7 @@ __all__ = [
     "MORE",
     "STAMPED",
     "TIME",
+    "Completion",
     "Ring",
 ]
 
@@ -51,6 +51,7 @@ BUFFERS, BUFFER_SIZE = 4096, 2048
 BUFFER, MORE = 1, 2
 """Flags of a completion: the upper half names the buffer that it filled; others will follow."""
 COMPLETION = struct.Struct("=QiI")
+Completion = tuple[int, int, int]
 """What was asked for (its key), the result or minus an error number, and flags."""
 
 

@@ -3,27 +3,25 @@
 import errno
 import struct
 import time
+from collections import deque
 from collections.abc import Iterator
 
-import numpy as np
-
+from firsttoken.loadgen.bulk import Bulk, key_of, place_of
 from firsttoken.loadgen.connection import Connection
 from firsttoken.loadgen.flow import Flow
-from firsttoken.loadgen.ledger import Ledger
 from firsttoken.loadgen.record import Reading
 from firsttoken.loadgen.ring import (
     BUFFER,
     BUFFER_SIZE,
     COMPLETION,
     HEADER,
-    LENGTH,
     MORE,
     STAMPED,
     TIME,
+    Completion,
     Ring,
 )
 from firsttoken.loadgen.sockets import Listener
-from firsttoken.loadgen.usual import UsualParts, in_order
 
 __all__ = ["FEW", "Ringed"]
 
@@ -32,11 +30,8 @@ _STAMP = struct.Struct("=qq")
 _TIME = slice(TIME, HEADER)
 _FLAGS = 12  # where a completion has the lowest byte of its flags
 _PARTS = bytes(flags for flags in range(256) if flags & _BOTH == _BOTH)
-_PLACES = (1 << 32) - 1
-_COMPLETIONS = np.dtype([("key", np.int64), ("result", np.int32), ("flags", np.uint32)])
 FEW = 64
 """So many parts are taken as they come: numpy's calls cost more than they save."""
-_AT_ONCE = 1024
 
 
 class Ringed:
@@ -55,19 +50,21 @@ class Ringed:
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
         self._ring = Ring()
-        memory = np.frombuffer(self._ring.memory, np.uint8)
-        self._headers = memory[self._ring.start :].reshape(-1, BUFFER_SIZE)[:, STAMPED:HEADER]
-        self._usual = UsualParts(memory, BUFFER_SIZE - HEADER)
-        self._ledger = Ledger()
+        self._bulk = Bulk(self._ring)
         self._flows: dict[int, Flow] = {}
         self._connections: dict[int, Connection] = {}
         self._waiting: set[int] = set()  # those that wait to be written to
         self._next = 0
         self._places: list[int] = []  # that are free
         self._room = 0
-        self._unlearnt: set[int] = set()  # keys whose usual parts are not known to `_usual`
-        self._held: list[bytes] = []
-        self.held = 0
+        self._unlearnt: set[int] = set()  # keys whose usual parts the bulk does not know
+        self._others: deque[Completion] = deque()  # of the bulk, to be taken one by one
+        self._taken = 0  # buffers that are free then
+
+    @property
+    def held(self) -> int:
+        """How many parts were fetched and have not been taken."""
+        return self._bulk.count + len(self._others)
 
     def opening(self, connection: Connection, *, write: bool = True) -> None:
         """Give it its key, and wait for it."""
@@ -76,7 +73,7 @@ class Ringed:
             self._more_places()
         place = self._places.pop()
         self._next += 1
-        connection.key = self._next << 32 | place << 1
+        connection.key = key_of(self._next, place)
         self._connections[connection.key] = connection
         self.writes(connection)
 
@@ -85,7 +82,7 @@ class Ringed:
         key = connection.key
         if self._flows.get(key) is not flow:
             self._flows[key] = flow
-            self._ledger.open(_place(key), flow)
+            self._bulk.begin(place_of(key), flow)
         if not connection.read:
             connection.read = True
             self._ring.receive(connection.fd, connection.key)
@@ -98,8 +95,7 @@ class Ringed:
     def rests(self, connection: Connection) -> None:
         """What it still receives is nobody's."""
         if self._flows.pop(connection.key, None) is not None:
-            self._usual.forget(_place(connection.key))
-            self._ledger.close(_place(connection.key))
+            self._bulk.end(place_of(connection.key))
 
     def drop(self, connection: Connection) -> None:
         """Have the kernel let go of it too: it holds the socket for as long as it reads.
@@ -110,7 +106,7 @@ class Ringed:
         self.rests(connection)
         if self._connections.pop(key, None) is None:
             return
-        self._places.append(_place(key))
+        self._places.append(place_of(key))
         if connection.read:
             ring.cancel(key)
         if key in self._waiting:
@@ -130,33 +126,18 @@ class Ringed:
 
     def take(self) -> None:
         """Take some of what is held."""
-        self._learn()
-        data = b"".join(self._held)
-        rest = data[_AT_ONCE * COMPLETION.size :]
-        self._held = [rest] if rest else []
-        self.held = len(rest) // COMPLETION.size
-        told = np.frombuffer(data, _COMPLETIONS, len(data) // COMPLETION.size - self.held)
-        places = (told["key"] & _PLACES) >> 1
-        buffers = (told["flags"] >> 16).astype(np.int64)
-        lengths = told["result"] - np.int64(HEADER)
-        starts = buffers * BUFFER_SIZE + (self._ring.start + HEADER)
-        headers = self._headers[buffers]
-        usual = self._usual.among(places, starts, lengths) & headers[:, : LENGTH - STAMPED].any(1)
-        stamps = headers[:, TIME - STAMPED :]
-        if not usual.all():
-            usual = in_order(usual, places)
-            others = told[~usual].tolist()
-            places, lengths, stamps = places[usual], lengths[usual], stamps[usual]
-        else:
-            others = []
-        self._ledger.note(places, lengths, stamps)
-        for one in others:
-            self._one(*one)
-        self._ring.free(len(told))
+        if not self._others:
+            self._learn()
+            self._taken, others = self._bulk.sort()
+            self._others.extend(others)
+        for _ in range(min(len(self._others), FEW)):
+            self._one(*self._others.popleft())
+        if not self._others:
+            self._ring.free(self._taken)
 
     def hand_out(self) -> Iterator[None]:
         """Give flows that are over what is theirs of the usual parts."""
-        return self._ledger.hand_out()
+        return self._bulk.hand_out()
 
     def close(self) -> None:
         """Close the ring."""
@@ -176,16 +157,11 @@ class Ringed:
         if data[_FLAGS :: COMPLETION.size].translate(None, _PARTS):
             for at, (key, result, flags) in enumerate(COMPLETION.iter_unpack(data)):
                 if flags & _BOTH != _BOTH:
-                    self._hold(data[start : at * COMPLETION.size])
+                    self._bulk.add(data[start : at * COMPLETION.size])
                     start = (at + 1) * COMPLETION.size
                     self._at_once(key, result, flags)
-        self._hold(data[start:])
+        self._bulk.add(data[start:])
         return count
-
-    def _hold(self, data: bytes) -> None:
-        if data:
-            self._held.append(data)
-            self.held += len(data) // COMPLETION.size
 
     def _at_once(self, key: int, result: int, flags: int) -> None:
         """A connection made, or its end; what came before that is taken before."""
@@ -197,10 +173,11 @@ class Ringed:
     def _learn(self) -> None:
         for key in list(self._unlearnt):
             flow = self._flows.get(key)
-            if flow is None or flow.lines:
+            if flow is None:
                 self._unlearnt.remove(key)
-            if flow is not None and flow.lines:
-                self._usual.learn(_place(key), flow.lines, flow.before, flow.end)
+            elif flow.lines:
+                self._unlearnt.remove(key)
+                self._bulk.learn(place_of(key), flow)
 
     def _one(self, key: int, result: int, flags: int) -> None:
         flow = self._flows.get(key)
@@ -227,7 +204,7 @@ class Ringed:
         read = flow.take(part[HEADER:], stamp)
         if not flow.lines and key not in self._unlearnt:
             self._unlearnt.add(key)
-            self._usual.forget(_place(key))
+            self._bulk.forget(place_of(key))
         if read:
             self._listener.settle(flow)
 
@@ -257,12 +234,7 @@ class Ringed:
     def _more_places(self) -> None:
         before, self._room = self._room, max(256, 2 * self._room)
         self._places = list(range(self._room - 1, before - 1, -1))
-        self._usual.room_for(self._room)
-        self._ledger.room_for(self._room)
-
-
-def _place(key: int) -> int:
-    return (key & _PLACES) >> 1
+        self._bulk.room_for(self._room)
 
 
 def _now() -> bytes:

@@ -29,14 +29,16 @@ class Listener(Protocol):
 class Sockets(Protocol):
     """Connections, watched; ``stamped`` is whether the kernel's times come with the bytes.
 
-    So many as a ``batch`` are found by one look, or few more: then there may be others.  How many
-    were found, but have not been taken yet, is what is ``held``.
+    So many as a ``batch`` are found by one look, or few more: then there may be others.
     """
 
     name: Reading
     stamped: bool
     batch: int
-    held: int
+
+    @property
+    def held(self) -> int:
+        """How many parts were found, and have not been taken yet."""
 
     def opening(self, connection: Connection, *, write: bool = True) -> None:
         """Tell once it can be written to (or else read from): it is not ready yet."""
