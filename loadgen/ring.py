@@ -40,6 +40,7 @@ _MULTISHOT, _BUFFER_SELECT, _SKIP_SUCCESS = 1 << 1, 1 << 5, 1 << 6
 _SQE = struct.Struct("=BBHiQQIIQHHIQQ")
 _WAIT = struct.Struct("=QIIQqq")  # io_uring_getevents_arg, and the time that it points to
 _ENTRIES, _COMPLETIONS = 512, 16384
+_BUFFERS = 4096
 _CONTROL = 32  # of one control message with a time in it
 _HARMLESS = {errno.ETIME, errno.EINTR, errno.EBUSY, errno.EAGAIN}
 
@@ -47,7 +48,7 @@ HEADER = 16 + _CONTROL
 """Bytes before the payload of each receive: its lengths, and the message with its time."""
 STAMPED, LENGTH, TIME = 4, 8, 32
 """Where a header says how long the message is, 0 without one; how long the payload; and when."""
-BUFFERS, BUFFER_SIZE = 4096, 2048
+BUFFER_SIZE = 2048
 BUFFER, MORE = 1, 2
 """Flags of a completion: the upper half names the buffer that it filled; others will follow."""
 COMPLETION = struct.Struct("=QiI")
@@ -94,19 +95,20 @@ class Ring:
         # What a receive fills: no name, one control message.
         self._message = bytearray(struct.pack("=QIxxxxQQQQixxxx", 0, 0, 0, 0, 0, _CONTROL, 0))
         self._message_at = _address(self._message)
-        ring = BUFFERS * 16
-        self.memory = mmap.mmap(-1, ring + (BUFFERS + 1) * BUFFER_SIZE)
+        ring = _BUFFERS * 16
+        # One more than there are, so that whoever compares parts may look beyond the last.
+        self.memory = mmap.mmap(-1, ring + (_BUFFERS + 1) * BUFFER_SIZE)
         self.start = ring
         if hasattr(mmap, "MADV_HUGEPAGE"):  # else each part is in another page
             with contextlib.suppress(OSError):
                 self.memory.madvise(mmap.MADV_HUGEPAGE)
         where = _address(self.memory)
-        for place in range(BUFFERS):
+        for place in range(_BUFFERS):
             address = where + ring + place * BUFFER_SIZE
             struct.pack_into("=QIH", self.memory, 16 * place, address, BUFFER_SIZE, place)
-        self._free = BUFFERS
+        self._free = _BUFFERS
         struct.pack_into("=H", self.memory, 14, self._free)
-        told_of = bytearray(struct.pack("=QIHHQQQ", where, BUFFERS, 0, 0, 0, 0, 0))
+        told_of = bytearray(struct.pack("=QIHHQQQ", where, _BUFFERS, 0, 0, 0, 0, 0))
         self._system(_REGISTER, self._fd, _PBUF_RING, _address(told_of), 1)
 
     # --- What is asked for ------------------------------------------------------------------------

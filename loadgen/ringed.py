@@ -107,6 +107,7 @@ class Ringed:
         if self._connections.pop(key, None) is None:
             return
         self._places.append(place_of(key))
+        self._unlearnt.discard(key)
         if connection.read:
             ring.cancel(key)
         if key in self._waiting:

@@ -93,14 +93,14 @@ def test_more_rounds_than_there_are_buffers_lose_and_mix_up_nothing(
     for key, each in enumerate(pairs, 1):
         ring.receive(each.near.fileno(), key)
     got = dict.fromkeys((1, 2, 3), b"")
-    for turn in range(700):  # of three receives each, four times round the buffers
+    for turn in range(2800):  # of three receives each, twice round the buffers
         for key, each in enumerate(pairs, 1):
             each.far.sendall(b"%d-%04d." % (key, turn))
         for key, data in payloads(ring, 21).items():
             got[key] += data
 
     assert got == {
-        key: b"".join(b"%d-%04d." % (key, turn) for turn in range(700)) for key in (1, 2, 3)
+        key: b"".join(b"%d-%04d." % (key, turn) for turn in range(2800)) for key in (1, 2, 3)
     }
 
 

@@ -1,5 +1,6 @@
 """From a load to its plan, for every kind of workload that a file can name."""
 
+import dataclasses
 import itertools
 import json
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from firsttoken.errors import ConfigError, UsageError
-from firsttoken.loadgen.plan import Blocks, Chat, Planned
+from firsttoken.loadgen.plan import Blocks, Chat, Planned, Text
 from firsttoken.loadgen.settings import LoadFile
 from firsttoken.loadgen.workload import plan, schedule_hash, workload_of
 
@@ -193,6 +194,11 @@ def test_settings_that_do_not_go_together_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=problem):
         load(**settings)
+
+
+def test_a_numbered_request_is_the_same_but_for_its_numbers() -> None:
+    one = Planned(Text("a"), 5, 1, 2.0, "mine", "m", "s", 3, 4.0, (("a", "b"),), {"key": 1})
+    assert one.numbered(7, 8, 9.0) == dataclasses.replace(one, index=7, turn=8, intended=9.0)
 
 
 def test_a_hash_is_a_plan_s_name() -> None:
